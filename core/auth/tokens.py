@@ -1,0 +1,206 @@
+"""Admin tokens: JWTs signed with RS256. Pure: the key and the time are handed in."""
+
+import base64
+import binascii
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from core import json_text
+from core.errors import InvalidInputError, UnauthenticatedError
+
+ALGORITHM: Final = "RS256"
+LEEWAY: Final = timedelta(seconds=30)
+MIN_KEY_BITS: Final = 2_048
+MAX_KEY_BITS: Final = 4_096
+_MAX_TOKEN_LENGTH: Final = 16_384
+_REQUIRED: Final = ("exp", "iat", "iss", "aud", "sub")
+_FORM: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
+_ISSUE_HINT: Final = "get a new one with `flagctl token issue EMAIL`"
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedKey:
+    """A public key that may sign for one issuer. `public_key` is PEM; lifetimes are bounded."""
+
+    issuer: str
+    key_id: str
+    public_key: str
+    audience: str
+    max_lifetime: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a verified token says. `token_id` (jti) is there for the built-in issuer's tokens."""
+
+    issuer: str
+    subject: str
+    issued_at: datetime
+    expires_at: datetime
+    token_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who a token claims to be from. Not verified: good for choosing the key, nothing else."""
+
+    issuer: str
+    key_id: str
+
+
+def origin(token: str) -> Origin:
+    """Read which key a token asks for. Raises UnauthenticatedError when it is no such JWT."""
+    header, payload = _parts(token)
+    if header.get("alg") != ALGORITHM:
+        raise UnauthenticatedError(
+            f"the token is signed with {header.get('alg')!r}, flagctl takes {ALGORITHM} only",
+            hint=_ISSUE_HINT,
+        )
+    if "crit" in header:
+        raise UnauthenticatedError("the token has a critical header that flagctl does not know")
+    key_id, issuer = header.get("kid"), payload.get("iss")
+    if not isinstance(key_id, str) or not isinstance(issuer, str):
+        raise UnauthenticatedError(
+            "the token does not say who signed it: it needs `kid` and `iss`", hint=_ISSUE_HINT
+        )
+    return Origin(issuer, key_id)
+
+
+def verify(token: str, key: TrustedKey, now: datetime) -> Claims:
+    """Check the signature and every claim. Raises UnauthenticatedError that says what is wrong.
+
+    The algorithm is fixed here, never taken from the token.
+    """
+    import jwt  # deferred: cryptography is slow to import, and `--help` needs none of it
+
+    if origin(token) != Origin(key.issuer, key.key_id):
+        raise UnauthenticatedError("the token names another key than the one it is checked with")
+    try:
+        payload = jwt.decode(
+            token,
+            key.public_key,
+            algorithms=[ALGORITHM],
+            audience=key.audience,
+            issuer=key.issuer,
+            # The times are checked below, against the time handed in.
+            options={
+                "require": list(_REQUIRED),
+                "verify_exp": False,
+                "verify_iat": False,
+                "verify_nbf": False,
+                "strict_aud": True,
+            },
+        )
+    except jwt.MissingRequiredClaimError as error:
+        raise UnauthenticatedError(f"the token has no `{error.claim}`", hint=_ISSUE_HINT) from None
+    except jwt.InvalidSignatureError:
+        raise UnauthenticatedError(
+            "the token's signature is wrong: it was altered, or signed by another key",
+            hint=_ISSUE_HINT,
+        ) from None
+    except jwt.InvalidAudienceError:
+        raise UnauthenticatedError(
+            f"the token is for another audience than {key.audience!r}", hint=_ISSUE_HINT
+        ) from None
+    except (jwt.PyJWTError, ValueError) as error:
+        raise UnauthenticatedError(f"the token is not valid: {error}", hint=_ISSUE_HINT) from None
+    return _claims(payload, key, now)
+
+
+def _claims(payload: dict[str, Any], key: TrustedKey, now: datetime) -> Claims:
+    issued_at, expires_at = _time(payload, "iat"), _time(payload, "exp")
+    subject, token_id = payload["sub"], payload.get("jti")
+    if not isinstance(subject, str) or not subject:
+        raise UnauthenticatedError("the token's `sub` is not a text", hint=_ISSUE_HINT)
+    if token_id is not None and not isinstance(token_id, str):
+        raise UnauthenticatedError("the token's `jti` is not a text", hint=_ISSUE_HINT)
+    if expires_at + LEEWAY <= now:
+        raise UnauthenticatedError(
+            f"the token expired at {expires_at:%Y-%m-%d %H:%M:%S} UTC", hint=_ISSUE_HINT
+        )
+    starts = _time(payload, "nbf") if "nbf" in payload else issued_at
+    if max(issued_at, starts) > now + LEEWAY:
+        raise UnauthenticatedError(
+            f"the token is not valid before {max(issued_at, starts):%Y-%m-%d %H:%M:%S} UTC",
+            hint="check the clocks of this machine and of the issuer",
+        )
+    if expires_at - issued_at > key.max_lifetime:
+        raise UnauthenticatedError(
+            f"the token lives longer than its issuer may give: {key.max_lifetime}",
+            hint=_ISSUE_HINT,
+        )
+    return Claims(key.issuer, subject, issued_at, expires_at, token_id)
+
+
+def _time(payload: dict[str, Any], name: str) -> datetime:
+    value = payload[name]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UnauthenticatedError(f"the token's `{name}` is not a number", hint=_ISSUE_HINT)
+    try:
+        return datetime.fromtimestamp(value, UTC)
+    except (OverflowError, OSError, ValueError):
+        raise UnauthenticatedError(
+            f"the token's `{name}` is out of range", hint=_ISSUE_HINT
+        ) from None
+
+
+def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    if len(token) > _MAX_TOKEN_LENGTH or not _FORM.fullmatch(token):
+        raise UnauthenticatedError("the token is not a JWT of three parts", hint=_ISSUE_HINT)
+    header, payload, signature = token.split(".")
+    try:
+        _decode(signature)
+        return _object(header, "header"), _object(payload, "claims")
+    except InvalidInputError as error:
+        raise UnauthenticatedError(f"the token cannot be read: {error}") from None
+
+
+def _object(part: str, what: str) -> dict[str, Any]:
+    value = json_text.parse(_decode(part), what=f"its {what}")
+    if not isinstance(value, dict):
+        raise InvalidInputError(f"its {what} are not an object")
+    return value
+
+
+def _decode(part: str) -> bytes:
+    """Strict base64url: decoders that pass over stray bits accept altered tokens."""
+    try:
+        data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except (binascii.Error, ValueError):
+        raise InvalidInputError("it is not base64url") from None
+    if base64.urlsafe_b64encode(data).rstrip(b"=").decode() != part:
+        raise InvalidInputError("it is not canonical base64url")
+    return data
+
+
+def sign(claims: dict[str, Any], private_key: str, key_id: str) -> str:
+    """A compact JWT. `private_key` is PEM."""
+    import jwt
+
+    return jwt.encode(claims, private_key, algorithm=ALGORITHM, headers={"kid": key_id})
+
+
+def generate_key_pair(bits: int = 3_072) -> tuple[str, str]:
+    """A new RSA key: (private PEM in PKCS #8, public PEM)."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    private = rsa.generate_private_key(public_exponent=65_537, key_size=bits)
+    return (
+        private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ).decode(),
+        private.public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        .decode(),
+    )
+
+
+def key_id_of(public_key: str) -> str:
+    """A short name for a public key, from its digest."""
+    return hashlib.sha256(public_key.encode()).hexdigest()[:16]

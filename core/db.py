@@ -1,0 +1,147 @@
+"""Connections to Postgres, and what its errors mean to us. The one place that knows SQLSTATEs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import Any
+
+import psycopg
+import sqlalchemy.exc
+from psycopg import conninfo
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.pool import NullPool
+
+from core import json_text
+from core.errors import (
+    ConflictError,
+    FlagctlError,
+    ForbiddenError,
+    InvalidInputError,
+    NotFoundError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from core.settings import Secret
+
+CONNECT_TIMEOUT_SECONDS = 5
+
+_KINDS: dict[str, type[FlagctlError]] = {
+    "FC002": InvalidInputError,
+    "FC003": UnauthenticatedError,
+    "FC004": ForbiddenError,
+    "FC005": NotFoundError,
+    "FC006": ConflictError,
+}
+_HINTS = {
+    "28P01": "check user and password of the database address",
+    "28000": "check user and password of the database address",
+    "3D000": "create the database, or name another in the database address",
+    "3F000": "run `flagctl db upgrade` with the owner's address",
+    "42P01": "run `flagctl db upgrade` with the owner's address",
+    "42883": "run `flagctl db upgrade` with the owner's address",
+    "42501": "this database login lacks a privilege: see `flagctl db grants`",
+    "25006": "the address names a standby: writes need the primary",
+}
+_CONFLICTS = {
+    "55P03": "another change holds the lock",
+    "40001": "another change came first",
+    "40P01": "another change came first",
+}
+
+
+def parameters(url: Secret) -> dict[str, Any]:
+    """A libpq address as its parts, made safe: a remote host is verified unless the address says.
+
+    Raises InvalidInputError without repeating the address: it holds a password.
+    """
+    try:
+        parts: dict[str, Any] = dict(conninfo.conninfo_to_dict(url.reveal()))
+    except psycopg.ProgrammingError:
+        raise InvalidInputError(
+            "the database address cannot be read",
+            hint="it looks like postgresql://user:password@host:5432/database",
+        ) from None
+    hosts = str(parts.get("host") or parts.get("hostaddr") or "").split(",")
+    if "sslmode" not in parts and not all(_is_local(host) for host in hosts):
+        parts["sslmode"] = "verify-full"
+        parts.setdefault("sslrootcert", "system")
+    return parts
+
+
+def _is_local(host: str) -> bool:
+    if not host or host.startswith(("/", "@")) or host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def open_driver_connection(
+    url: Secret, *, application_name: str, autocommit: bool = False
+) -> psycopg.Connection[Any]:
+    """A plain psycopg connection to the primary. Works through poolers in transaction mode."""
+    parts = parameters(url) | {"application_name": application_name}
+    parts.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
+    if "," in str(parts.get("host", "")):
+        parts.setdefault("target_session_attrs", "read-write")
+    with translated():
+        return psycopg.connect(**parts, prepare_threshold=None, autocommit=autocommit)
+
+
+@contextmanager
+def connect(url: Secret, *, application_name: str) -> Iterator[Connection]:
+    """One SQLAlchemy connection, closed at the end; whatever was not committed is gone."""
+    engine = create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: open_driver_connection(url, application_name=application_name),
+        poolclass=NullPool,
+        use_native_hstore=False,
+        json_serializer=json_text.render_for_postgres,
+    )
+    with translated():
+        connection = engine.connect()
+    try:
+        yield connection
+    finally:
+        connection.close()
+        engine.dispose()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise what Postgres answers as one of our kinds."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _translate(error) from error
+    except sqlalchemy.exc.DBAPIError as error:
+        if isinstance(error.orig, psycopg.Error):
+            raise _translate(error.orig) from error
+        raise
+
+
+def _translate(error: psycopg.Error) -> FlagctlError:
+    state = error.sqlstate or ""
+    diagnosis = error.diag
+    said = diagnosis.message_primary or str(error).strip() or type(error).__name__
+    if kind := _KINDS.get(state):
+        return kind(said, hint=diagnosis.message_hint or "")
+    if state in _CONFLICTS:
+        return ConflictError(f"{_CONFLICTS[state]}: {said}", hint="try again")
+    if state == "23505":
+        return ConflictError(f"it exists already ({diagnosis.constraint_name})")
+    if state[:2] in ("22", "23"):
+        return InvalidInputError(f"Postgres refuses this: {said}")
+    if state == "57014":
+        return UnavailableError("Postgres took too long and the statement was ended")
+    hint = _HINTS.get(state, "")
+    if not state or state[:2] in ("08", "28", "3D", "53", "57", "58", "25"):
+        return UnavailableError(f"Postgres is unavailable: {_one_line(said)}", hint=hint)
+    if hint:
+        return UnavailableError(f"this database is not ready: {said}", hint=hint)
+    return FlagctlError(f"Postgres: {said} ({state})")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

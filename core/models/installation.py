@@ -1,0 +1,27 @@
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Integer, LargeBinary
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.models.base import Base
+
+
+class Installation(Base):
+    """One row: this database's identity. `epoch_generation` rises with `flagctl db new-epoch`."""
+
+    __tablename__ = "installation"
+
+    singleton: Mapped[bool] = mapped_column(primary_key=True)
+    id: Mapped[UUID]
+    epoch_generation: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime]
+
+
+class SnapshotKey(Base):
+    """One row: the secret that authenticates snapshots in Redis. Readers alone may read it."""
+
+    __tablename__ = "snapshot_key"
+
+    singleton: Mapped[bool] = mapped_column(primary_key=True)
+    secret: Mapped[bytes] = mapped_column(LargeBinary)

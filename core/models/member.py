@@ -1,0 +1,44 @@
+from datetime import datetime
+
+from sqlalchemy import ForeignKeyConstraint, Identity, Index, Integer, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.models.base import Base
+
+
+class Member(Base):
+    """One role of a person or machine (issuer, subject), in one environment or (null) in all."""
+
+    __tablename__ = "members"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["organization_id"], ["flagctl.organizations.id"], name="members_organization_fkey"
+        ),
+        ForeignKeyConstraint(["issuer_id"], ["flagctl.issuers.id"], name="members_issuer_fkey"),
+        ForeignKeyConstraint(
+            ["environment_id", "organization_id"],
+            ["flagctl.environments.id", "flagctl.environments.organization_id"],
+            name="members_environment_fkey",
+        ),
+        UniqueConstraint(
+            "organization_id",
+            "issuer_id",
+            "subject",
+            "environment_id",
+            name="members_role_unique",
+            postgresql_nulls_not_distinct=True,
+        ),
+        Index("members_environment_idx", "environment_id"),
+        Index("members_subject_idx", "issuer_id", "subject"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    organization_id: Mapped[int]
+    issuer_id: Mapped[int]
+    subject: Mapped[str]
+    email: Mapped[str]
+    environment_id: Mapped[int | None]
+    role: Mapped[str]
+    version: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]

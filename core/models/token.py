@@ -1,0 +1,33 @@
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint, Identity, Index, Integer, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.models.base import Base
+
+
+class Token(Base):
+    """A token that the built-in issuer signed; one that is not here is refused."""
+
+    __tablename__ = "tokens"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["organization_id"], ["flagctl.organizations.id"], name="tokens_organization_fkey"
+        ),
+        ForeignKeyConstraint(["issuer_id"], ["flagctl.issuers.id"], name="tokens_issuer_fkey"),
+        UniqueConstraint("jti", name="tokens_jti_unique"),
+        Index("tokens_organization_idx", "organization_id", text("created_at DESC")),
+        Index("tokens_issuer_idx", "issuer_id"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    organization_id: Mapped[int]
+    issuer_id: Mapped[int]
+    jti: Mapped[UUID]
+    subject: Mapped[str]
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]

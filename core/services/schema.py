@@ -1,0 +1,145 @@
+"""The schema's version: upgrade, status, and whether the database is what the models say."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import migrations
+import psycopg
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from psycopg import sql
+from sqlalchemy import Connection, text
+
+from core.db import connect, translated
+from core.errors import ConflictError, UnavailableError
+from core.models import Base
+from core.services.grants import SCHEMA, Group, apply, group_name, schema_statements
+from core.settings import Secret
+
+_ADVISORY_LOCK = 0x666C616763746C  # "flagctl" in ASCII
+_LOCK_TIMEOUT = "5s"
+_STATEMENT_TIMEOUT = "5min"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """`current` is None in an empty database; `pending` are the steps to `head`, in order."""
+
+    current: str | None
+    head: str
+    pending: tuple[str, ...]
+
+
+def head() -> str:
+    """The newest migration that this release knows."""
+    return cast("str", _scripts().get_current_head())
+
+
+def status(connection: Connection) -> Status:
+    """Needs to read the version table only."""
+    scripts = _scripts()
+    current = _current(connection)
+    steps = [script for script in reversed(list(scripts.walk_revisions()))]
+    names = [f"{script.revision} {script.doc}" for script in steps]
+    done = next((i + 1 for i, s in enumerate(steps) if s.revision == current), 0)
+    return Status(current, head(), tuple(names[done:]))
+
+
+def upgrade(url: Secret, *, prefix: str, to: str = "head") -> Status:
+    """Run what is pending, each migration in a transaction of its own, then renew the grants.
+
+    Returns the status from before. Raises ConflictError when another upgrade runs.
+    """
+    with _owner(url, prefix) as connection:
+        before = status(connection)
+        connection.commit()
+        with translated():
+            command.upgrade(_config(connection), to)
+        connection.commit()
+        apply(driver(connection), schema_statements(prefix))
+        return before
+
+
+def downgrade(url: Secret, *, prefix: str, to: str) -> None:
+    """Take migrations back. For tests: data goes with the tables."""
+    with _owner(url, prefix) as connection, translated():
+        command.downgrade(_config(connection), to)
+        connection.commit()
+
+
+def differences(connection: Connection) -> list[str]:
+    """Where the database is not what the models say, one line each."""
+    with translated():
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "include_schemas": True,
+                "include_name": lambda name, kind, _: kind != "schema" or name == SCHEMA,
+                "include_object": lambda _o, name, kind, _r, _c: (
+                    kind != "table" or name != "schema_version"
+                ),
+                "compare_type": True,
+                "version_table_schema": SCHEMA,
+            },
+        )
+        return [str(difference) for difference in compare_metadata(context, Base.metadata)]
+
+
+def driver(connection: Connection) -> psycopg.Connection[Any]:
+    """The psycopg connection below a SQLAlchemy one."""
+    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+
+
+@contextmanager
+def _owner(url: Secret, prefix: str) -> Iterator[Connection]:
+    """A connection that acts as the owners' group, alone, with bounded waits."""
+    role = group_name(prefix, Group.OWNER)
+    with connect(url, application_name="flagctl db") as connection:
+        raw = driver(connection)
+        try:
+            raw.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidParameterValue):
+            raise UnavailableError(
+                f"this login cannot act as {role}",
+                hint="a superuser runs the output of `flagctl db grants --login NAME --as owner`",
+            ) from None
+        with translated():
+            raw.execute(f"SET lock_timeout = '{_LOCK_TIMEOUT}'")
+            raw.execute(f"SET statement_timeout = '{_STATEMENT_TIMEOUT}'")
+            row = raw.execute("SELECT pg_try_advisory_lock(%s)", [_ADVISORY_LOCK]).fetchone()
+            if row is None or not row[0]:
+                raise ConflictError("another upgrade is running", hint="wait for it to end")
+            raw.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+            raw.commit()
+        yield connection
+
+
+def _current(connection: Connection) -> str | None:
+    with translated():
+        known = connection.execute(
+            text("SELECT to_regclass('flagctl.schema_version') IS NOT NULL")
+        ).scalar_one()
+        if not known:
+            return None
+        return connection.execute(
+            text("SELECT version_num FROM flagctl.schema_version")
+        ).scalar_one_or_none()
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    return ScriptDirectory.from_config(config)

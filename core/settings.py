@@ -1,0 +1,257 @@
+"""Settings: environment variables and config.toml, read once, with all faults reported together.
+
+Order: environment, `.flagctl/config.toml` in this directory or the nearest parent,
+`$XDG_CONFIG_HOME/flagctl/config.toml`. Options of a command come before all of them.
+"""
+
+import os
+import stat
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from core.errors import InvalidInputError, NotFoundError, UnauthenticatedError
+
+PROJECT_FOLDER: Final = ".flagctl"
+FILE_NAME: Final = "config.toml"
+ENVIRONMENT: Final = "the environment"
+_PREFIX: Final = "FLAGCTL_"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value that does not show itself: not in logs, errors or tracebacks."""
+
+    _value: str
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    __str__ = __repr__
+
+
+SECRETS: Final = frozenset(
+    {
+        "database_url",
+        "owner_database_url",
+        "reader_database_url",
+        "listen_database_url",
+        "redis_url",
+        "token",
+        "api_key",
+    }
+)
+TEXTS: Final = frozenset(
+    {"token_file", "org", "env", "output", "role_prefix", "listen", "admin_listen", "log_level"}
+)
+NUMBERS: Final = frozenset({"check_interval"})
+NAMES: Final = SECRETS | TEXTS | NUMBERS
+_OUTPUTS: Final = ("table", "json", "yaml")
+_LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where settings came from: the environment, or one file (and context in it)."""
+
+    name: str
+    folder: Path | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The values in force. `sources` says for each where it came from."""
+
+    database_url: Secret | None = None
+    owner_database_url: Secret | None = None
+    reader_database_url: Secret | None = None
+    listen_database_url: Secret | None = None
+    redis_url: Secret | None = None
+    token: Secret | None = None
+    token_file: str | None = None
+    api_key: Secret | None = None
+    org: str | None = None
+    env: str | None = None
+    output: str = "table"
+    role_prefix: str = "flagctl"
+    listen: str = "127.0.0.1:8000"
+    admin_listen: str | None = None
+    log_level: str = "info"
+    check_interval: float = 2.0  # seconds
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def require(self, name: str) -> Secret:
+        """A secret setting that this command cannot do without."""
+        value: Secret | None = getattr(self, name)
+        if value is None:
+            raise InvalidInputError(
+                f"{_PREFIX}{name.upper()} is not set",
+                hint=f"set it, or put {name} into {PROJECT_FOLDER}/{FILE_NAME}; "
+                "`flagctl dev` makes a complete installation to try",
+            )
+        return value
+
+    def admin_token(self) -> Secret:
+        """The admin's token, for use with `database_url` only.
+
+        Raises UnauthenticatedError when there is none, or when token and address come from
+        different places: a foreign project file must not be handed one's own token.
+        """
+        name = "token" if self.token is not None else "token_file"
+        if self.token is None and self.token_file is None:
+            raise UnauthenticatedError(
+                "there is no token",
+                hint=f"set {_PREFIX}TOKEN or {_PREFIX}TOKEN_FILE; "
+                "`flagctl init` and `flagctl token issue` print one",
+            )
+        token_source, address_source = self.sources[name], self.sources.get("database_url")
+        if address_source is not None and address_source.name != token_source.name:
+            raise UnauthenticatedError(
+                f"the token comes from {token_source.name}, "
+                f"the database address from {address_source.name}",
+                hint="take both from the same place, so that no file can collect foreign tokens",
+            )
+        if self.token is not None:
+            return self.token
+        return _read_token(self.token_file or "", token_source.folder)
+
+
+def _read_token(name: str, folder: Path | None) -> Secret:
+    path = (folder or Path()) / Path(name).expanduser()
+    try:
+        return Secret(path.read_text(encoding="utf-8").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise UnauthenticatedError(f"the token file {path} cannot be read: {reason}") from None
+
+
+def load(environ: Mapping[str, str], directory: Path, *, context: str | None = None) -> Settings:
+    """Read all sources. Raises InvalidInputError that lists every fault at once."""
+    faults: list[str] = []
+    warnings: list[str] = []
+    sources = [Source(ENVIRONMENT, values=_from_environment(environ, faults))]
+    wanted = context or environ.get(f"{_PREFIX}CONTEXT") or None
+    files = [path for path in (_project_file(directory, warnings), _user_file(environ)) if path]
+    found_context = False
+    for path in files:
+        source, has_context = _from_file(path, wanted, faults)
+        found_context = found_context or has_context
+        sources.append(source)
+    if wanted and not found_context and not faults:
+        raise NotFoundError(
+            f"there is no context {wanted!r}",
+            hint=f"contexts are tables [contexts.NAME] in {FILE_NAME}",
+        )
+    values: dict[str, Any] = {}
+    origins: dict[str, Source] = {}
+    for source in reversed(sources):
+        # A place that brings its own token replaces both ways of naming one.
+        if "token" in source.values or "token_file" in source.values:
+            values.pop("token", None)
+            values.pop("token_file", None)
+        for name, raw in source.values.items():
+            try:
+                values[name] = _parse(name, raw)
+                origins[name] = source
+            except ValueError as error:
+                faults.append(f"{name} in {source.name}: {error}")
+    if faults:
+        raise InvalidInputError("these settings are not valid:\n  " + "\n  ".join(faults))
+    return Settings(**values, sources=origins, warnings=tuple(warnings))
+
+
+def _from_environment(environ: Mapping[str, str], faults: list[str]) -> dict[str, str]:
+    values = {}
+    for variable, value in environ.items():
+        name = variable.removeprefix(_PREFIX).lower()
+        if variable.startswith(_PREFIX) and name in NAMES and value:
+            values[name] = value
+            if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+                faults.append(f"{variable} is not valid UTF-8 text")
+    return values
+
+
+def _parse(name: str, raw: Any) -> Any:
+    if name in NUMBERS:
+        try:
+            number = float(raw)
+        except (TypeError, ValueError):
+            number = 0.0
+        if not 0.05 <= number <= 3600:
+            raise ValueError("it is a number of seconds between 0.05 and 3600")
+        return number
+    if not isinstance(raw, str) or not raw:
+        raise ValueError("it is a text that is not empty")
+    if name == "output" and raw not in _OUTPUTS:
+        raise ValueError(f"it is one of {', '.join(_OUTPUTS)}")
+    if name == "log_level" and raw not in _LOG_LEVELS:
+        raise ValueError(f"it is one of {', '.join(_LOG_LEVELS)}")
+    if name in ("listen", "admin_listen"):
+        parse_address(raw)
+    if name.endswith("database_url") and not raw.startswith(("postgresql://", "postgres://")):
+        raise ValueError("it starts with postgresql://")
+    if name == "redis_url" and not raw.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("it starts with redis://, rediss:// or unix://")
+    if name == "role_prefix" and not (raw.isascii() and raw.isidentifier() and len(raw) <= 40):
+        raise ValueError("it is a word of letters, digits and _, at most 40 characters")
+    return Secret(raw) if name in SECRETS else raw
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """HOST:PORT as its two parts; an IPv6 host stands in brackets. Raises ValueError."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ValueError("it is HOST:PORT, as in 127.0.0.1:8000")
+    return host, int(port)
+
+
+def _from_file(path: Path, wanted: str | None, faults: list[str]) -> tuple[Source, bool]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not valid TOML"
+        faults.append(f"{path}: {reason}")
+        return Source(str(path)), False
+    contexts = document.pop("contexts", {})
+    name = wanted or document.pop("context", None)
+    document.pop("context", None)
+    chosen = contexts.get(name) if isinstance(contexts, dict) and name else None
+    if not wanted and name and chosen is None:
+        faults.append(f"{path}: there is no context {name!r} in it")
+    values = document | (chosen if isinstance(chosen, dict) else {})
+    for unknown in sorted(values.keys() - NAMES):
+        faults.append(f"{path}: {unknown} is not a setting")
+    source_name = f"{path} (context {name})" if chosen else str(path)
+    known = {key: value for key, value in values.items() if key in NAMES}
+    return Source(source_name, path.parent, known), isinstance(chosen, dict)
+
+
+def _project_file(directory: Path, warnings: list[str]) -> Path | None:
+    for folder in (directory, *directory.parents):
+        path = folder / PROJECT_FOLDER / FILE_NAME
+        if not path.is_file():
+            continue
+        if _is_private(path) and _is_private(path.parent):
+            return path
+        warnings.append(f"{path} was not read: it or its folder is not yours alone to write")
+        return None
+    return None
+
+
+def _is_private(path: Path) -> bool:
+    state = path.stat()
+    return state.st_uid == os.geteuid() and not state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _user_file(environ: Mapping[str, str]) -> Path | None:
+    base = environ.get("XDG_CONFIG_HOME") or "~/.config"
+    path = Path(base).expanduser() / "flagctl" / FILE_NAME
+    return path if path.is_file() else None
