@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import sqlalchemy.exc
 from psycopg import conninfo
+from psycopg.types.json import set_json_dumps
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
@@ -86,7 +87,9 @@ def open_driver_connection(
     if "," in str(parts.get("host", "")):
         parts.setdefault("target_session_attrs", "read-write")
     with translated():
-        return psycopg.connect(**parts, prepare_threshold=None, autocommit=autocommit)
+        connection = psycopg.connect(**parts, prepare_threshold=None, autocommit=autocommit)
+    set_json_dumps(json_text.render_for_postgres, connection)
+    return connection
 
 
 @contextmanager
@@ -97,7 +100,6 @@ def connect(url: Secret, *, application_name: str) -> Iterator[Connection]:
         creator=lambda: open_driver_connection(url, application_name=application_name),
         poolclass=NullPool,
         use_native_hstore=False,
-        json_serializer=json_text.render_for_postgres,
     )
     with translated():
         connection = engine.connect()

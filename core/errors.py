@@ -55,3 +55,9 @@ class CheckFailedError(FlagctlError):
     """A check said no."""
 
     code = "check_failed"
+
+
+class ConfirmationNeededError(InvalidInputError):
+    """This needs a yes."""
+
+    code = "confirmation_needed"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import migrations
 import psycopg
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -16,6 +15,7 @@ from alembic.script import ScriptDirectory
 from psycopg import sql
 from sqlalchemy import Connection, text
 
+import migrations
 from core.db import connect, translated
 from core.errors import ConflictError, UnavailableError
 from core.models import Base
@@ -45,7 +45,7 @@ def status(connection: Connection) -> Status:
     """Needs to read the version table only."""
     scripts = _scripts()
     current = _current(connection)
-    steps = [script for script in reversed(list(scripts.walk_revisions()))]
+    steps = list(scripts.walk_revisions())[::-1]
     names = [f"{script.revision} {script.doc}" for script in steps]
     done = next((i + 1 for i, s in enumerate(steps) if s.revision == current), 0)
     return Status(current, head(), tuple(names[done:]))

@@ -1,0 +1,49 @@
+"""Find a row by the key people type, or say which keys come close."""
+
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from core.errors import NotFoundError
+from core.models import Config, Environment, Flag
+from core.names import check_key, closest
+from core.sessions import Session
+
+_Keyed = type[Flag] | type[Config] | type[Environment]
+
+
+def find_flag(session: Session, key: str) -> Row[Any]:
+    """All columns of a flag. Raises NotFoundError with the closest matches."""
+    return _find(session, Flag, check_key(key, noun="flag"), "flag", "flagctl list")
+
+
+def find_config(session: Session, key: str) -> Row[Any]:
+    return _find(session, Config, check_key(key, noun="config"), "config", "flagctl config list")
+
+
+def find_environment(session: Session, key: str) -> Row[Any]:
+    return _find(
+        session, Environment, check_key(key, noun="environment"), "environment", "flagctl env list"
+    )
+
+
+def environments(session: Session) -> list[Row[Any]]:
+    """All environments of the organization, in the order they were made."""
+    return list(
+        session.execute(
+            select(Environment.__table__)
+            .where(Environment.organization_id == session.organization_id)
+            .order_by(Environment.id)
+        )
+    )
+
+
+def _find(session: Session, model: _Keyed, key: str, noun: str, listing: str) -> Row[Any]:
+    of_tenant = model.organization_id == session.organization_id
+    row = session.execute(select(model.__table__).where(of_tenant, model.key == key)).one_or_none()
+    if row is not None:
+        return row
+    known = session.execute(select(model.key).where(of_tenant)).scalars()
+    raise NotFoundError(
+        f"there is no {noun} {key!r}", hint=closest(key, known) or f"see `{listing}`"
+    )

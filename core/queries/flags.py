@@ -1,0 +1,174 @@
+"""Flags as people read them: the definition, and the state in every environment side by side."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from core.lookups import environments, find_environment, find_flag
+from core.models import Flag, Override
+from core.sessions import Session
+
+
+@dataclass(frozen=True, slots=True)
+class FlagState:
+    """One environment: `state` is on, off or inherit; `enabled` and `variant` what that gives."""
+
+    environment: str
+    state: str
+    enabled: bool
+    variant: str
+    value: Any
+    rules: int
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FlagSummary:
+    """A line of `flagctl list`: `states` by environment."""
+
+    key: str
+    type: str
+    default: str
+    states: dict[str, str]
+    tags: list[str]
+    owner: str
+    description: str
+    archived: bool
+    expires_at: datetime | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FlagDetail:
+    """All of `flagctl show`."""
+
+    key: str
+    type: str
+    variants: dict[str, Any]
+    on_variant: str
+    off_variant: str
+    default: str
+    description: str
+    owner: str
+    tags: list[str]
+    permanent: bool
+    client_visible: bool
+    expires_at: datetime | None
+    archived_at: datetime | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    environments: list[FlagState]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What `flagctl list` shows. `match` is a part of the key; archived ones only when asked."""
+
+    environment: str | None = None
+    tag: str | None = None
+    owner: str | None = None
+    match: str | None = None
+    archived: bool = False
+
+
+def list_flags(session: Session, wanted: Filter) -> list[FlagSummary]:
+    """By key. An unknown environment raises NotFoundError."""
+    rows = environments(session)
+    if wanted.environment is not None:
+        rows = [find_environment(session, wanted.environment)]
+    statement = select(Flag.__table__).where(Flag.organization_id == session.organization_id)
+    if not wanted.archived:
+        statement = statement.where(Flag.archived_at.is_(None))
+    if wanted.tag is not None:
+        statement = statement.where(Flag.tags.contains([wanted.tag]))
+    if wanted.owner is not None:
+        statement = statement.where(Flag.owner == wanted.owner)
+    if wanted.match is not None:
+        statement = statement.where(Flag.key.contains(wanted.match, autoescape=True))
+    flags = session.execute(statement.order_by(Flag.key)).all()
+    overrides = _overrides(session, [flag.id for flag in flags])
+    return [_summary(flag, overrides[flag.id], rows) for flag in flags]
+
+
+def show_flag(session: Session, key: str) -> FlagDetail:
+    flag = find_flag(session, key)
+    overrides = _overrides(session, [flag.id])[flag.id]
+    return FlagDetail(
+        key=flag.key,
+        type=flag.type,
+        variants=flag.variants,
+        on_variant=flag.on_variant,
+        off_variant=flag.off_variant,
+        default=_on_off(flag.default_enabled),
+        description=flag.description,
+        owner=flag.owner,
+        tags=flag.tags,
+        permanent=flag.permanent,
+        client_visible=flag.client_visible,
+        expires_at=flag.expires_at,
+        archived_at=flag.archived_at,
+        version=flag.version,
+        created_at=flag.created_at,
+        updated_at=flag.updated_at,
+        environments=[_state(flag, overrides.get(e.id), e.key) for e in environments(session)],
+    )
+
+
+def _overrides(session: Session, flag_ids: list[int]) -> dict[int, dict[int, Row[Any]]]:
+    found: dict[int, dict[int, Row[Any]]] = defaultdict(dict)
+    if flag_ids:
+        statement = select(
+            Override.flag_id,
+            Override.environment_id,
+            Override.enabled,
+            Override.targeting,
+            Override.updated_at,
+        ).where(Override.flag_id.in_(flag_ids))
+        for row in session.execute(statement):
+            found[row.flag_id][row.environment_id] = row
+    return found
+
+
+def _summary(flag: Row[Any], overrides: dict[int, Row[Any]], rows: list[Row[Any]]) -> FlagSummary:
+    states = {}
+    for environment in rows:
+        state = _state(flag, overrides.get(environment.id), environment.key)
+        plain = state.variant == flag.on_variant or not state.enabled
+        states[environment.key] = _on_off(state.enabled) if plain else state.variant
+    return FlagSummary(
+        key=flag.key,
+        type=flag.type,
+        default=_on_off(flag.default_enabled),
+        states=states,
+        tags=flag.tags,
+        owner=flag.owner,
+        description=flag.description,
+        archived=flag.archived_at is not None,
+        expires_at=flag.expires_at,
+        updated_at=flag.updated_at,
+    )
+
+
+def _state(flag: Row[Any], override: Row[Any] | None, environment: str) -> FlagState:
+    own = override.enabled if override is not None else None
+    targeting: dict[str, Any] = override.targeting if override is not None else {}
+    enabled = flag.default_enabled if own is None else own
+    served = targeting.get("serve", {}).get("variant", flag.on_variant)
+    variant = served if enabled else flag.off_variant
+    return FlagState(
+        environment=environment,
+        state="inherit" if own is None else _on_off(own),
+        enabled=enabled,
+        variant=variant,
+        value=flag.variants[variant],
+        rules=len(targeting.get("rules", [])),
+        updated_at=override.updated_at if override is not None else None,
+    )
+
+
+def _on_off(enabled: bool) -> str:  # noqa: FBT001 - one word for one bit
+    return "on" if enabled else "off"

@@ -1,0 +1,204 @@
+"""The write path, once: authenticate, lock, apply, read back what the triggers made, commit.
+
+Services receive an open `Change` and cannot commit. Audit events, revisions and NOTIFY are the
+triggers' work (migrations); this module only reports them.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, select, text
+
+from core.auth.actor import Permission
+from core.db import translated
+from core.errors import ConfirmationNeededError, ConflictError
+from core.lookups import environments
+from core.models import AuditEvent, AuditEventRevision, Environment
+from core.sessions import Session, owner_session, session
+from core.settings import Secret
+
+_LOCK = text("SELECT FROM flagctl.organizations WHERE id = :id FOR NO KEY UPDATE")
+_HOLDER = text(
+    "SELECT a.application_name, a.usename, a.pid FROM flagctl.organizations o"
+    " JOIN pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = o.xmax AND l.granted"
+    " JOIN pg_stat_activity a ON a.pid = l.pid WHERE o.id = :id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What every write takes. `if_revision` is what the caller last saw."""
+
+    reason: str | None = None
+    dry_run: bool = False
+    if_revision: int | None = None
+    confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RaisedRevision:
+    """An environment that the change touched, as the readers must now see it."""
+
+    environment: str
+    public_id: str
+    revision: int
+    stamp: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An audit event that the change made; `id` is its number in the organization's log."""
+
+    id: int
+    entity_type: str
+    entity_key: str
+    environment: str | None
+    action: str
+    before: Any
+    after: Any
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a change did, filled when its block ends. Without events, nothing was written."""
+
+    events: tuple[Event, ...] = ()
+    raised: tuple[RaisedRevision, ...] = ()
+    epoch: str = ""
+    committed: bool = False
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.events)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An open change: a session that holds the organization's lock."""
+
+    session: Session
+    options: Options
+    outcome: Outcome = field(default_factory=Outcome)
+
+    def require(self, permission: Permission, *, in_environments: Iterable[Row[Any]] = ()) -> None:
+        """Raise ForbiddenError unless the actor may, in each environment or in all of them."""
+        self.session.actor.require(
+            permission, environments=[(row.id, row.key) for row in in_environments]
+        )
+
+    def require_everywhere(self, permission: Permission) -> None:
+        """For what every environment serves: a flag's definition, its global default."""
+        rows = environments(self.session)
+        self.require(permission, in_environments=rows)
+
+    def expect(self, actual: int, *, what: str) -> None:
+        """Hold `--if-revision` against what is there now. Raises ConflictError."""
+        wanted = self.options.if_revision
+        if wanted is not None and wanted != actual:
+            raise ConflictError(
+                f"{what} is {actual} now, not {wanted}: it changed meanwhile",
+                hint="look at it again, then repeat with the new number",
+            )
+
+    def confirm(self, needed: bool, message: str) -> None:  # noqa: FBT001 - reads as a sentence
+        """Ask back before something grave; a dry run needs no word."""
+        if needed and not self.options.confirmed and not self.options.dry_run:
+            raise ConfirmationNeededError(message)
+
+
+@contextmanager
+def change(
+    url: Secret, token: Secret, options: Options, *, organization: str | None = None
+) -> Iterator[Change]:
+    """Run the block as one authenticated, audited transaction; commit at its end.
+
+    Raises what the block raises, and then nothing was written; ConflictError when the
+    organization's lock is not to be had in five seconds.
+    """
+    with (
+        session(url, token, organization=organization, reason=options.reason) as opened,
+        _run(opened, options) as open_change,
+    ):
+        yield open_change
+
+
+@contextmanager
+def owner_change(url: Secret, options: Options, *, owner_role: str) -> Iterator[Change]:
+    """The same for the owner, who has no token: the first admin, a lost key."""
+    with (
+        owner_session(url, owner_role=owner_role, reason=options.reason) as opened,
+        _run(opened, options) as open_change,
+    ):
+        yield open_change
+
+
+@contextmanager
+def _run(opened: Session, options: Options) -> Iterator[Change]:
+    _lock(opened)
+    open_change = Change(opened, options)
+    yield open_change
+    _read_outcome(open_change)
+    if not options.dry_run:
+        with translated():
+            opened.connection.commit()
+        open_change.outcome.committed = True
+
+
+def _lock(opened: Session) -> None:
+    try:
+        opened.execute(_LOCK, {"id": opened.organization_id})
+    except ConflictError as error:
+        opened.connection.rollback()
+        holder = opened.execute(_HOLDER, {"id": opened.organization_id}).first()
+        who = f"{holder.application_name} ({holder.usename}, pid {holder.pid})" if holder else ""
+        raise ConflictError(
+            "another change holds the lock" + (f": {who}" if who else ""),
+            hint="try again when it is done",
+        ) from error
+
+
+def _read_outcome(open_change: Change) -> None:
+    opened = open_change.session
+    rows = opened.execute(
+        select(AuditEvent)
+        .with_only_columns(
+            AuditEvent.seq,
+            AuditEvent.entity_type,
+            AuditEvent.entity_key,
+            AuditEvent.environment,
+            AuditEvent.action,
+            AuditEvent.before,
+            AuditEvent.after,
+        )
+        .where(AuditEvent.change_id == opened.change_id)
+        .order_by(AuditEvent.seq)
+    )
+    outcome = open_change.outcome
+    outcome.events = tuple(Event(*tuple(row)) for row in rows)
+    if not outcome.events:
+        return
+    touched = (
+        select(AuditEventRevision.environment_id)
+        .join(
+            AuditEvent,
+            (AuditEvent.organization_id == AuditEventRevision.organization_id)
+            & (AuditEvent.seq == AuditEventRevision.seq),
+        )
+        .where(AuditEvent.change_id == opened.change_id)
+    )
+    raised = opened.execute(
+        select(
+            Environment.key,
+            Environment.public_id,
+            Environment.revision,
+            Environment.stamp,
+            text("flagctl.epoch() AS epoch"),
+        )
+        .where(Environment.id.in_(touched))
+        .order_by(Environment.id)
+    ).all()
+    outcome.raised = tuple(RaisedRevision(*tuple(row)[:4]) for row in raised)
+    outcome.epoch = raised[0].epoch if raised else ""
