@@ -62,7 +62,7 @@ def parameters(url: Secret) -> dict[str, Any]:
             "the database address cannot be read",
             hint="it looks like postgresql://user:password@host:5432/database",
         ) from None
-    hosts = str(parts.get("host") or parts.get("hostaddr") or "").split(",")
+    hosts = [host for name in ("host", "hostaddr") for host in str(parts.get(name, "")).split(",")]
     if "sslmode" not in parts and not all(_is_local(host) for host in hosts):
         parts["sslmode"] = "verify-full"
         parts.setdefault("sslrootcert", "system")

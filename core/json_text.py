@@ -7,9 +7,9 @@ character. `parse` is the only way user JSON enters flagctl.
 import json
 import re
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from math import isinf
-from typing import NoReturn, TypeAlias
+from typing import TypeAlias
 
 from core.errors import InvalidInputError
 
@@ -31,6 +31,12 @@ class _Number(str):
     __slots__ = ()
 
 
+class _Constant(str):
+    """NaN or Infinity, which Python reads and JSON does not have."""
+
+    __slots__ = ()
+
+
 def parse(text: str | bytes, *, what: str = "JSON") -> JsonValue:
     """Read JSON strictly. Raises InvalidInputError that names the place, as `$.a[3]`."""
     try:
@@ -41,7 +47,7 @@ def parse(text: str | bytes, *, what: str = "JSON") -> JsonValue:
             object_pairs_hook=_Pairs,
             parse_int=_Number,
             parse_float=_Number,
-            parse_constant=_refuse_constant,
+            parse_constant=_Constant,
         )
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"{what} is not UTF-8: byte {error.start}") from None
@@ -55,16 +61,16 @@ def parse(text: str | bytes, *, what: str = "JSON") -> JsonValue:
     return _build(tree, "$", 0, what)
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise InvalidInputError(f"JSON has no {name}", hint="use a finite number")
-
-
 def _build(node: object, place: str, depth: int, what: str) -> JsonValue:
-    if depth > MAX_DEPTH:
+    if depth >= MAX_DEPTH and isinstance(node, list):
         raise InvalidInputError(f"{what} is nested deeper than {MAX_DEPTH} levels")
     match node:
         case _Number():
             return _number(node, place, what)
+        case _Constant():
+            raise InvalidInputError(
+                f"{what}: JSON has no {node}, which stands at {place}", hint="use a finite number"
+            )
         case str():
             _check_text(node, place, what)
             return node
@@ -87,18 +93,25 @@ def _build(node: object, place: str, depth: int, what: str) -> JsonValue:
 def _number(digits: _Number, place: str, what: str) -> int | float:
     shown = digits if len(digits) <= 40 else f"{digits[:37]}..."
     if not any(c in digits for c in ".eE"):
-        if len(digits) > MAX_INTEGER_DIGITS:
+        if len(digits.lstrip("-")) > MAX_INTEGER_DIGITS:
             raise InvalidInputError(
                 f"{what}: {shown} at {place} has more than {MAX_INTEGER_DIGITS} digits"
             )
         return int(digits)
     value = float(digits)
-    if isinf(value) or len(digits) > MAX_INTEGER_DIGITS or Decimal(digits) != Decimal(repr(value)):
+    if isinf(value) or len(digits) > MAX_INTEGER_DIGITS or not _is_exact(digits, value):
         raise InvalidInputError(
             f"{what}: {shown} at {place} cannot be held by a double without loss",
             hint="use fewer digits, or a string",
         )
     return value
+
+
+def _is_exact(digits: str, value: float) -> bool:
+    try:
+        return Decimal(digits) == Decimal(repr(value))
+    except InvalidOperation:  # an exponent that even Decimal cannot hold
+        return False
 
 
 def _check_text(text: str, place: str, what: str) -> None:

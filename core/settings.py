@@ -47,7 +47,7 @@ SECRETS: Final = frozenset(
     }
 )
 TEXTS: Final = frozenset(
-    {"token_file", "org", "env", "output", "role_prefix", "listen", "admin_listen", "log_level"}
+    {"token_file", "key_folder", "org", "env", "output", "role_prefix", "listen", "admin_listen", "log_level"}
 )
 NUMBERS: Final = frozenset({"check_interval"})
 NAMES: Final = SECRETS | TEXTS | NUMBERS
@@ -61,7 +61,7 @@ class Source:
 
     name: str
     folder: Path | None = None
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict, repr=False)  # secrets in clear
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ class Settings:
     redis_url: Secret | None = None
     token: Secret | None = None
     token_file: str | None = None
+    key_folder: str | None = None
     api_key: Secret | None = None
     org: str | None = None
     env: str | None = None
@@ -121,6 +122,13 @@ class Settings:
         if self.token is not None:
             return self.token
         return _read_token(self.token_file or "", token_source.folder)
+
+    def key_folder_path(self) -> Path | None:
+        """Where signing keys lie, if not in the usual place."""
+        if self.key_folder is None:
+            return None
+        folder = self.sources["key_folder"].folder or Path()
+        return folder / Path(self.key_folder).expanduser()
 
 
 def _read_token(name: str, folder: Path | None) -> Secret:
@@ -181,7 +189,7 @@ def _from_environment(environ: Mapping[str, str], faults: list[str]) -> dict[str
 def _parse(name: str, raw: Any) -> Any:
     if name in NUMBERS:
         try:
-            number = float(raw)
+            number = 0.0 if isinstance(raw, bool) else float(raw)
         except (TypeError, ValueError):
             number = 0.0
         if not 0.05 <= number <= 3600:
@@ -237,7 +245,7 @@ def _from_file(path: Path, wanted: str | None, faults: list[str]) -> tuple[Sourc
 def _project_file(directory: Path, warnings: list[str]) -> Path | None:
     for folder in (directory, *directory.parents):
         path = folder / PROJECT_FOLDER / FILE_NAME
-        if not path.is_file():
+        if not _is_file(path):
             continue
         if _is_private(path) and _is_private(path.parent):
             return path
@@ -253,5 +261,16 @@ def _is_private(path: Path) -> bool:
 
 def _user_file(environ: Mapping[str, str]) -> Path | None:
     base = environ.get("XDG_CONFIG_HOME") or "~/.config"
-    path = Path(base).expanduser() / "flagctl" / FILE_NAME
-    return path if path.is_file() else None
+    try:
+        path = Path(base).expanduser() / "flagctl" / FILE_NAME
+    except RuntimeError:  # this user has no home, as in some containers
+        return None
+    return path if _is_file(path) else None
+
+
+def _is_file(path: Path) -> bool:
+    """Unlike `Path.is_file`, false also where the path cannot be followed."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

@@ -1,0 +1,1 @@
+"""The command line: operators and pipelines write with it."""

@@ -117,7 +117,7 @@ def _claims(payload: dict[str, Any], key: TrustedKey, now: datetime) -> Claims:
         raise UnauthenticatedError("the token's `sub` is not a text", hint=_ISSUE_HINT)
     if token_id is not None and not isinstance(token_id, str):
         raise UnauthenticatedError("the token's `jti` is not a text", hint=_ISSUE_HINT)
-    if expires_at + LEEWAY <= now:
+    if expires_at <= now - LEEWAY:
         raise UnauthenticatedError(
             f"the token expired at {expires_at:%Y-%m-%d %H:%M:%S} UTC", hint=_ISSUE_HINT
         )

@@ -1,0 +1,1 @@
+"""Everything one environment serves, at one revision: the document, its bytes, and its loading."""

@@ -1,0 +1,68 @@
+"""The one script: replace only by something newer. Redis runs it undivided."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from core.cache import keys
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a reader saw in an entry that it cannot use, and may replace as long as it is there."""
+
+    epoch: bytes
+    revision: bytes
+    stamp: bytes
+    mac: bytes
+
+
+# KEYS: the entry. ARGV: epoch, revision, stamp, mac, data, seconds to live, then what was seen:
+# epoch, revision, stamp, mac (none: four empty strings), and "1" to replace whatever there is.
+# Returns 1 when the entry was written. Revisions are compared as decimal strings, by length first:
+# Lua's numbers are doubles and would take 2^53 and 2^53 + 1 for the same.
+PUT_IF_NEWER: Final = """
+local kind = redis.call('TYPE', KEYS[1])['ok']
+if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
+local old = redis.call('HMGET', KEYS[1], 'epoch', 'revision', 'stamp', 'mac')
+for i = 1, 4 do old[i] = old[i] or '' end
+local rev, new = old[2], ARGV[2]
+local newer = #new > #rev or (#new == #rev and new > rev)
+local fills = new == rev and old[4] == '' and ARGV[4] ~= ''
+local same = old[1] == ARGV[7] and rev == ARGV[8] and old[3] == ARGV[9] and old[4] == ARGV[10]
+if not (old[1] ~= ARGV[1] or newer or fills or same or ARGV[11] == '1') then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'revision', new, 'stamp', ARGV[3])
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'mac', ARGV[4], 'data', ARGV[5]) end
+redis.call('EXPIRE', KEYS[1], ARGV[6])
+return 1
+"""
+
+Argument = str | bytes | int
+
+
+def put_arguments(
+    epoch: str,
+    revision: int,
+    stamp: str,
+    *,
+    mac: bytes,
+    data: bytes,
+    seen: Seen | None = None,
+    replace: bool = False,
+) -> Sequence[Argument]:
+    """ARGV for storing a snapshot.
+
+    `seen`: an unusable entry, read before Postgres was asked; what Postgres said is truer than it,
+    whatever revision it claims. `replace`: Postgres went back, and said so.
+    """
+    before = seen or Seen(b"", b"", b"", b"")
+    return (
+        *(epoch, revision, stamp, mac, data, keys.EXPIRES_SECONDS),
+        *(before.epoch, before.revision, before.stamp, before.mac, "1" if replace else ""),
+    )
+
+
+def invalidate_arguments(epoch: str, revision: int, stamp: str) -> Sequence[Argument]:
+    """ARGV for a tombstone: whatever is older than this revision is no longer good."""
+    return put_arguments(epoch, revision, stamp, mac=b"", data=b"")

@@ -1,0 +1,3 @@
+from flagctl.main import run
+
+run()

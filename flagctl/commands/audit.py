@@ -1,0 +1,116 @@
+"""The audit log."""
+
+from typing import Annotated, Any
+
+import typer
+
+from core import clock
+from flagctl import output
+from flagctl.options import parse_time
+from flagctl.state import current
+
+app = typer.Typer(no_args_is_help=True, help="Who changed what, when and why.")
+Time = str | None
+
+
+@app.command("list")
+def list_(
+    entity_type: Annotated[
+        str | None, typer.Option("--entity-type", metavar="TYPE", help="feature, config, api_key…")
+    ] = None,
+    entity_key: Annotated[
+        str | None, typer.Option("--entity-key", metavar="KEY", help="Of this flag, config…")
+    ] = None,
+    env: Annotated[
+        str | None, typer.Option("--env", "-e", metavar="ENV", help="In this environment.")
+    ] = None,
+    actor: Annotated[
+        str | None, typer.Option("--actor", metavar="WHO", help="By this person or machine.")
+    ] = None,
+    action: Annotated[
+        str | None, typer.Option("--action", metavar="ACTION", help="create, update, revoke…")
+    ] = None,
+    since: Annotated[
+        Time, typer.Option("--since", metavar="TIME", help="From then on: 2h, 7d, or a date.")
+    ] = None,
+    until: Annotated[Time, typer.Option("--until", metavar="TIME", help="Before then.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
+) -> None:
+    """List changes, newest first."""
+    from core.audit.record import ENTITY_TYPES, AuditFilter
+    from core.errors import InvalidInputError
+    from core.names import closest
+    from core.queries.audit_events import list_events
+
+    if entity_type is not None and entity_type not in ENTITY_TYPES:
+        raise InvalidInputError(
+            f"{entity_type!r} is no entity type",
+            hint=closest(entity_type, ENTITY_TYPES) or f"types are {', '.join(ENTITY_TYPES)}",
+        )
+    now = clock.now()
+    wanted = AuditFilter(
+        entity_type=entity_type,
+        entity_key=entity_key,
+        environment=env,
+        actor=actor,
+        action=action,
+        since=parse_time(since, now=now, future=False) if since else None,
+        until=parse_time(until, now=now, future=False) if until else None,
+        limit=limit,
+    )
+    here = current()
+    with here.reading() as session:
+        events = list_events(session, here.settings.admin_token(), wanted)
+    if here.output != "table":
+        output.emit(events, here.output)
+        return
+    output.table(
+        events,
+        [
+            ("id", lambda e: e.id),
+            ("when (UTC)", lambda e: e.occurred_at),
+            ("who", lambda e: e.actor_name),
+            ("what", lambda e: f"{e.action} {e.entity_type} {e.entity_key}"),
+            ("environment", lambda e: e.environment),
+            ("change", _short_change),
+            ("reason", lambda e: e.reason),
+        ],
+        empty="no changes",
+    )
+
+
+@app.command()
+def show(event_id: Annotated[int, typer.Argument(metavar="ID", min=1)]) -> None:
+    """Show one change with what was before and after."""
+    from core.queries.audit_events import show_event
+
+    here = current()
+    with here.reading() as session:
+        event = show_event(session, here.settings.admin_token(), event_id)
+    if here.output != "table":
+        output.emit(event, here.output)
+        return
+    output.fields(
+        [
+            ("event", event.id),
+            ("when", f"{event.occurred_at:%Y-%m-%d %H:%M:%S.%f} UTC"),
+            ("who", event.actor_name),
+            ("what", f"{event.action} {event.entity_type} {event.entity_key}"),
+            ("environment", event.environment),
+            ("reason", event.reason),
+            ("revisions", ", ".join(f"{env} {n}" for env, n in event.revisions.items())),
+            ("change", event.change_id),
+            ("client", event.client_version),
+        ]
+    )
+    output.line("")
+    for change in output.changes(event.before, event.after):
+        output.line(f"  {change}")
+
+
+def _short_change(event: Any) -> str:
+    if event.before is None or event.after is None:
+        return ""
+    changes = output.changes(event.before, event.after)
+    more = f" (+{len(changes) - 1})" if len(changes) > 1 else ""
+    return f"{changes[0]}{more}" if changes else ""

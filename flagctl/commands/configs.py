@@ -1,0 +1,253 @@
+"""Configs: a typed JSON value for each environment."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from core.json_text import JsonValue, parse, render
+from flagctl import output, writes
+from flagctl.options import DryRun, Env, IfRevision, Reason, Yes
+from flagctl.state import current
+
+app = typer.Typer(no_args_is_help=True, help="Typed values, one for each environment.")
+Key = Annotated[str, typer.Argument(metavar="KEY", help="The config's key.")]
+Schema = Annotated[
+    Path | None,
+    typer.Option("--schema", metavar="FILE", help="A JSON Schema that every value must fit."),
+]
+
+
+@app.command()
+def define(
+    key: Key,
+    type_: Annotated[
+        str, typer.Option("--type", help="boolean, string, integer, number, object or array.")
+    ],
+    schema: Schema = None,
+    description: Annotated[str, typer.Option("--description", "-d", help="What it is for.")] = "",
+    client_visible: Annotated[
+        bool, typer.Option("--client-visible", help="Client keys (browsers) may see it.")
+    ] = False,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    if_revision: IfRevision = None,
+) -> None:
+    """Define a config: its key and type.
+
+    \b
+    flagctl config define checkout_timeout --type integer
+    """
+    from core.services.configs import Definition, define_config
+    from core.value_types import CONFIG_TYPES, parse_type
+
+    definition = Definition(
+        key, parse_type(type_, CONFIG_TYPES), _schema(schema), description, client_visible
+    )
+    here = current()
+    _, outcome = here.write(
+        lambda change: define_config(change, definition),
+        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
+    )
+    document = {"config": key, "type": definition.type}
+    writes.report(here, outcome, document, f"defined {key}: {definition.type}")
+
+
+@app.command("set")
+def set_(
+    key: Key,
+    value: Annotated[
+        str, typer.Argument(metavar="JSON", help="The value as JSON; - reads it from stdin.")
+    ],
+    env: Env = None,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    if_revision: IfRevision = None,
+    yes: Yes = False,
+) -> None:
+    """Set a config's value in an environment.
+
+    \b
+    flagctl config set checkout_timeout 30 --env prod
+    flagctl config set banner '"Hello"' --env prod
+    """
+    from core.services.configs import set_value
+
+    text: str | bytes = sys.stdin.buffer.read() if value == "-" else value
+    parsed = parse(text, what=f"the value of {key}")
+    here = current()
+    environment = here.environment(env)
+    revision, outcome = here.write(
+        lambda change: set_value(change, key, environment, parsed),
+        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision, yes=yes),
+    )
+    verb = "is" if outcome.changed else "was already"
+    writes.report(
+        here,
+        outcome,
+        {"config": key, "environment": environment, "value": parsed},
+        f"{key} {verb} {_short(parsed)} in {environment}",
+        revision=revision,
+    )
+
+
+@app.command()
+def unset(
+    key: Key,
+    env: Env = None,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    if_revision: IfRevision = None,
+    yes: Yes = False,
+) -> None:
+    """Take a config's value away in an environment."""
+    from core.services.configs import unset_value
+
+    here = current()
+    environment = here.environment(env)
+    revision, outcome = here.write(
+        lambda change: unset_value(change, key, environment),
+        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision, yes=yes),
+    )
+    document = {"config": key, "environment": environment}
+    message = f"{key} has no value in {environment} any more"
+    writes.report(here, outcome, document, message, revision=revision)
+
+
+@app.command()
+def get(key: Key, env: Env = None) -> None:
+    """Print a config's value, and only that, as JSON."""
+    from core.queries.configs import get_value
+
+    here = current()
+    environment = here.environment(env)
+    with here.reading() as session:
+        value = get_value(session, key, environment)
+    if here.output == "yaml":
+        output.emit(value, "yaml")
+    else:
+        output.line(render(value))
+
+
+@app.command("list")
+def list_(
+    env: Env = None,
+    match: Annotated[
+        str | None, typer.Option("--match", metavar="TEXT", help="Only keys that contain it.")
+    ] = None,
+) -> None:
+    """List configs with their value in each environment."""
+    from core.queries.configs import list_configs
+
+    here = current()
+    with here.reading() as session:
+        configs = list_configs(session, environment=env, match=match)
+    if here.output != "table":
+        output.emit(configs, here.output)
+        return
+    names = list(dict.fromkeys(name for config in configs for name in config.values))
+    columns: list[output.Column] = [("config", lambda c: c.key), ("type", lambda c: c.type)]
+    columns += [(name, _value_in(name)) for name in names]
+    columns.append(("description", lambda c: c.description))
+    output.table(configs, columns, empty="no configs; `flagctl config define KEY --type TYPE`")
+
+
+@app.command()
+def show(key: Key) -> None:
+    """Show one config with its value in every environment."""
+    from core.queries.configs import show_config
+
+    here = current()
+    with here.reading() as session:
+        config = show_config(session, key)
+    if here.output != "table":
+        output.emit(config, here.output)
+        return
+    output.fields(
+        [
+            ("config", config.key),
+            ("type", config.type),
+            ("description", config.description),
+            ("schema", render(config.schema) if config.schema is not None else ""),
+            ("client visible", config.client_visible),
+            ("version", config.version),
+        ]
+    )
+    output.line("")
+    output.table(
+        list(config.values.items()),
+        [("environment", lambda v: v[0]), ("value", lambda v: render(v[1]))],
+        empty="no value in any environment",
+    )
+
+
+@app.command()
+def update(
+    key: Key,
+    schema: Schema = None,
+    no_schema: Annotated[bool, typer.Option("--no-schema", help="Take the schema away.")] = False,
+    description: Annotated[
+        str | None, typer.Option("--description", "-d", help="What it is for.")
+    ] = None,
+    client_visible: Annotated[
+        bool | None,
+        typer.Option("--client-visible/--server-only", help="Whether client keys may see it."),
+    ] = None,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    if_revision: IfRevision = None,
+) -> None:
+    """Change a config's definition; a new schema must fit every value that is set."""
+    from core.services.configs import Edit, update_config
+
+    edit = Edit(_schema(schema), no_schema, description, client_visible)
+    here = current()
+    _, outcome = here.write(
+        lambda change: update_config(change, key, edit),
+        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
+    )
+    message = f"updated {key}" if outcome.changed else f"{key}: nothing to change"
+    writes.report(here, outcome, {"config": key}, message)
+
+
+@app.command()
+def delete(
+    key: Key,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    if_revision: IfRevision = None,
+    yes: Yes = False,
+) -> None:
+    """Delete a config and its value everywhere."""
+    from core.services.configs import delete_config
+
+    output.ask_to_type(key, noun="config", needed=not (yes or dry_run))
+    here = current()
+    _, outcome = here.write(
+        lambda change: delete_config(change, key),
+        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision, yes=True),
+    )
+    writes.report(here, outcome, {"config": key}, f"deleted {key}")
+
+
+def _value_in(environment: str) -> Callable[[Any], object]:
+    return lambda config: _short(config.values[environment]) if environment in config.values else ""
+
+
+def _schema(path: Path | None) -> JsonValue:
+    from core.errors import InvalidInputError
+
+    if path is None:
+        return None
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidInputError(f"the schema {path} cannot be read: {error.strerror}") from None
+    return parse(content, what=f"the schema {path}")
+
+
+def _short(value: Any) -> str:
+    text = render(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

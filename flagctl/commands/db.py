@@ -1,0 +1,132 @@
+"""The schema and the grants; everything here is the owner's."""
+
+from typing import Annotated
+
+import typer
+
+from flagctl import output, writes
+from flagctl.options import Reason
+from flagctl.state import current
+
+app = typer.Typer(no_args_is_help=True, help="The schema and the grants (owner's connection).")
+
+
+@app.command()
+def upgrade() -> None:
+    """Bring the schema to this release's version and renew the grants."""
+    from core.services import schema
+
+    here = current()
+    before = schema.upgrade(
+        here.settings.require("owner_database_url"), prefix=here.settings.role_prefix
+    )
+    if here.output != "table":
+        output.emit(
+            {"from": before.current, "to": before.head, "steps": before.pending}, here.output
+        )
+        return
+    for step in before.pending:
+        output.say(f"applied {step}")
+    output.line(f"the schema is at {before.head}" + ("" if before.pending else " already"))
+
+
+@app.command()
+def status() -> None:
+    """Show the schema's version and what is pending."""
+    from core.db import connect
+    from core.services import schema
+
+    here = current()
+    with connect(here.settings.require("owner_database_url"), application_name="flagctl db") as c:
+        found = schema.status(c)
+    if here.output != "table":
+        output.emit(found, here.output)
+        return
+    output.fields(
+        [
+            ("current", found.current or "(empty database)"),
+            ("newest", found.head),
+            ("pending", "; ".join(found.pending)),
+        ]
+    )
+
+
+@app.command()
+def check() -> None:
+    """Check that the database has the schema that this release expects; exit 8 if not."""
+    from core.db import connect
+    from core.errors import CheckFailedError
+    from core.services import schema
+
+    here = current()
+    with connect(here.settings.require("owner_database_url"), application_name="flagctl db") as c:
+        found = schema.status(c)
+        differences = schema.differences(c) if not found.pending else []
+    if here.output != "table":
+        output.emit({"pending": found.pending, "differences": differences}, here.output)
+    if found.pending:
+        raise CheckFailedError(
+            f"{len(found.pending)} migrations are pending", hint="run `flagctl db upgrade`"
+        )
+    if differences:
+        raise CheckFailedError(
+            "the database differs from what this release expects:\n  " + "\n  ".join(differences)
+        )
+    if here.output == "table":
+        output.line(f"the schema is as expected, at {found.head}")
+
+
+@app.command()
+def grants(
+    login: Annotated[
+        str | None, typer.Option("--login", metavar="NAME", help="Put this login into a group.")
+    ] = None,
+    group: Annotated[
+        str, typer.Option("--as", metavar="GROUP", help="owner, admin or reader.")
+    ] = "admin",
+    database: Annotated[
+        str | None, typer.Option("--database", metavar="NAME", help="Default: the address's.")
+    ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Run it with the owner's address, where that may.")
+    ] = False,
+) -> None:
+    """Print the SQL that a DBA runs once: groups, logins, and nothing for PUBLIC.
+
+    \b
+    flagctl db grants --database flagctl --login flagctl_ci --as admin | psql -d flagctl
+    """
+    from core.db import open_driver_connection, parameters
+    from core.errors import InvalidInputError
+    from core.services import grants as service
+
+    here = current()
+    if group not in tuple(service.Group):
+        raise InvalidInputError(f"{group!r} is no group", hint="owner, admin or reader")
+    settings = here.settings
+    if database is None:
+        database = str(parameters(settings.require("owner_database_url")).get("dbname") or "")
+    if not database:
+        raise InvalidInputError("no database is named", hint="--database NAME")
+    logins = {login: service.Group(group)} if login else {}
+    statements = service.cluster_statements(settings.role_prefix, database, logins)
+    if not apply:
+        output.line(service.render(statements).rstrip())
+        return
+    url = settings.require("owner_database_url")
+    with open_driver_connection(url, application_name="flagctl db", autocommit=True) as connection:
+        service.apply(connection, statements)
+    output.line(f"granted in {database}")
+
+
+@app.command("new-epoch")
+def new_epoch(reason: Reason = None) -> None:
+    """Say that revisions mean something else from now on, as after restoring a dump."""
+    from core.services.installation import new_epoch as raise_epoch
+
+    here = current()
+    generation, _ = here.write_as_owner(raise_epoch, writes.options(reason=reason, dry_run=False))
+    if here.output != "table":
+        output.emit({"generation": generation}, here.output)
+        return
+    output.line(f"epoch {generation}: readers drop every older copy within the check interval")

@@ -1,0 +1,21 @@
+"""A whole installation here, in the foreground."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def dev(
+    port: Annotated[
+        int, typer.Option("--port", envvar="PORT", min=1, max=65535, help="Where to answer.")
+    ] = 8000,
+    host: Annotated[str, typer.Option("--host", help="On which address.")] = "127.0.0.1",
+) -> None:
+    """Run everything here, with an embedded Postgres and Redis.
+
+    Keeps its data in .flagctl/ of this directory. Ctrl-C stops it.
+    """
+    from flagctl.dev.supervisor import run
+
+    run(Path.cwd(), host, port)

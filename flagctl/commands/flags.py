@@ -1,0 +1,389 @@
+"""Flags: the definition, and the state in each environment."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from core import clock
+from core.json_text import JsonValue, parse
+from flagctl import output, writes
+from flagctl.options import DryRun, Env, IfRevision, Reason, Yes, parse_time
+from flagctl.state import current
+
+Key = Annotated[str, typer.Argument(metavar="KEY", help="The flag's key.")]
+Variants = Annotated[
+    list[str] | None,
+    typer.Option("--variant", metavar="NAME=JSON", help="A variant and its value; repeatable."),
+]
+
+
+def set_flag(
+    key: Key,
+    state: Annotated[
+        str, typer.Argument(metavar="[on|off|inherit|VARIANT]", help="What to serve.")
+    ] = "on",
+    env: Env = None,
+    default: Annotated[
+        bool, typer.Option("--default", help="Set the global default instead of an environment.")
+    ] = False,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    if_revision: IfRevision = None,
+    yes: Yes = False,
+) -> None:
+    """Turn a flag on or off in an environment.
+
+    \b
+    flagctl set new_checkout --env prod
+    flagctl set new_checkout off --env prod --reason "errors in checkout"
+    flagctl set checkout_layout compact --env staging
+    flagctl set new_checkout inherit --env dev
+    """
+    if default:
+        _set_default(
+            key,
+            state,
+            env,
+            writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision, yes=yes),
+        )
+        return
+    from core.services.overrides import set_override
+
+    here = current()
+    environment = here.environment(env)
+    result, outcome = here.write(
+        lambda change: set_override(change, key, environment, state),
+        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision, yes=yes),
+    )
+    document = {
+        "flag": key,
+        "environment": environment,
+        "enabled": result.enabled,
+        "variant": result.variant,
+        "state": result.state,
+    }
+    shown = "on" if result.enabled else "off"
+    if result.state == "inherit":
+        shown = f"inherited ({shown})"
+    elif result.enabled and state not in ("on", "inherit"):
+        shown = f"on, serving {result.variant}"
+    verb = "is" if outcome.changed else "was already"
+    writes.report(
+        here,
+        outcome,
+        document,
+        f"{key} {verb} {shown} in {environment}",
+        revision=result.revision,
+    )
+
+
+def _set_default(key: str, state: str, env: str | None, options: Any) -> None:
+    from core.errors import InvalidInputError
+    from core.services.flags import set_default
+
+    if env is not None:
+        raise InvalidInputError("--default and --env exclude each other")
+    if state not in ("on", "off"):
+        raise InvalidInputError(f"the global default is on or off, not {state!r}")
+    here = current()
+    _, outcome = here.write(lambda change: set_default(change, key, enabled=state == "on"), options)
+    verb = "is" if outcome.changed else "was already"
+    document = {"flag": key, "environment": None, "enabled": state == "on", "variant": None}
+    writes.report(here, outcome, document, f"{key} {verb} {state} by default")
+
+
+def create(
+    key: Key,
+    type_: Annotated[
+        str, typer.Option("--type", help="boolean, string, integer, number or object.")
+    ] = "boolean",
+    variant: Variants = None,
+    on_variant: Annotated[
+        str | None, typer.Option("--on-variant", metavar="NAME", help="Served when on.")
+    ] = None,
+    off_variant: Annotated[
+        str | None, typer.Option("--off-variant", metavar="NAME", help="Served when off.")
+    ] = None,
+    default: Annotated[
+        str, typer.Option("--default", metavar="on|off", help="Where nothing overrides it.")
+    ] = "off",
+    description: Annotated[str, typer.Option("--description", "-d", help="What it is for.")] = "",
+    owner: Annotated[str, typer.Option("--owner", help="Who answers for it.")] = "",
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag; repeatable.")] = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", metavar="DATE", help="When it should be gone.")
+    ] = None,
+    permanent: Annotated[
+        bool, typer.Option("--permanent", help="It is meant to stay for good.")
+    ] = False,
+    client_visible: Annotated[
+        bool, typer.Option("--client-visible", help="Client keys (browsers) may see it.")
+    ] = False,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    if_revision: IfRevision = None,
+) -> None:
+    """Create a flag.
+
+    \b
+    flagctl create new_checkout --description "New checkout flow"
+    flagctl create layout --type string --variant a='"a"' --variant b='"b"' \\
+        --on-variant a --off-variant b
+    """
+    from core.errors import InvalidInputError
+    from core.services.flags import Definition, create_flag
+    from core.value_types import FLAG_TYPES, parse_type
+
+    if default not in ("on", "off"):
+        raise InvalidInputError(f"the global default is on or off, not {default!r}")
+    definition = Definition(
+        key=key,
+        type=parse_type(type_, FLAG_TYPES),
+        variants=_variants(variant),
+        on_variant=on_variant,
+        off_variant=off_variant,
+        default_enabled=default == "on",
+        description=description,
+        owner=owner,
+        tags=tuple(tag or ()),
+        expires_at=parse_time(expires, now=clock.now(), future=True) if expires else None,
+        permanent=permanent,
+        client_visible=client_visible,
+    )
+    here = current()
+    _, outcome = here.write(
+        lambda change: create_flag(change, definition),
+        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
+    )
+    document = {"flag": key, "type": definition.type}
+    writes.report(here, outcome, document, f"created {key}, {default} everywhere")
+
+
+def list_all(
+    env: Env = None,
+    tag: Annotated[str | None, typer.Option("--tag", help="Only with this tag.")] = None,
+    owner: Annotated[str | None, typer.Option("--owner", help="Only of this owner.")] = None,
+    match: Annotated[
+        str | None, typer.Option("--match", metavar="TEXT", help="Only keys that contain it.")
+    ] = None,
+    archived: Annotated[bool, typer.Option("--archived", help="Archived flags too.")] = False,
+) -> None:
+    """List flags with their state in each environment."""
+    from core.queries.flags import Filter, list_flags
+
+    here = current()
+    with here.reading() as session:
+        flags = list_flags(session, Filter(env, tag, owner, match, archived))
+    if here.output != "table":
+        output.emit(flags, here.output)
+        return
+    environments = list(flags[0].states) if flags else []
+    columns: list[output.Column] = [
+        ("flag", lambda f: f"{f.key} (archived)" if f.archived else f.key),
+        ("type", lambda f: f.type),
+    ]
+    columns += [(name, _state_in(name)) for name in environments]
+    columns.append(("description", lambda f: f.description))
+    output.table(flags, columns, empty="no flags; `flagctl create KEY` makes one")
+
+
+def show(key: Key) -> None:
+    """Show one flag with all its environments."""
+    from core.queries.flags import show_flag
+
+    here = current()
+    with here.reading() as session:
+        flag = show_flag(session, key)
+    if here.output != "table":
+        output.emit(flag, here.output)
+        return
+    output.fields(
+        [
+            ("flag", flag.key),
+            ("type", flag.type),
+            ("description", flag.description),
+            ("owner", flag.owner),
+            ("tags", flag.tags),
+            ("default", flag.default),
+            ("client visible", flag.client_visible),
+            ("expires", flag.expires_at),
+            ("archived", flag.archived_at),
+            ("version", flag.version),
+        ]
+    )
+    output.line("")
+    roles = {flag.on_variant: "when on", flag.off_variant: "when off"}
+    output.table(
+        list(flag.variants.items()),
+        [
+            ("variant", lambda v: v[0]),
+            ("value", lambda v: _json(v[1])),
+            ("", lambda v: roles.get(v[0], "")),
+        ],
+        empty="",
+    )
+    output.line("")
+    output.table(
+        flag.environments,
+        [
+            ("environment", lambda s: s.environment),
+            ("state", lambda s: s.state),
+            ("serves", lambda s: f"{s.variant} = {_json(s.value)}"),
+            ("changed", lambda s: s.updated_at),
+        ],
+        empty="no environments",
+    )
+
+
+def update(
+    key: Key,
+    variant: Variants = None,
+    remove_variant: Annotated[
+        list[str] | None,
+        typer.Option("--remove-variant", metavar="NAME", help="Take a variant away; repeatable."),
+    ] = None,
+    on_variant: Annotated[
+        str | None, typer.Option("--on-variant", metavar="NAME", help="Served when on.")
+    ] = None,
+    off_variant: Annotated[
+        str | None, typer.Option("--off-variant", metavar="NAME", help="Served when off.")
+    ] = None,
+    description: Annotated[
+        str | None, typer.Option("--description", "-d", help="What it is for.")
+    ] = None,
+    owner: Annotated[str | None, typer.Option("--owner", help="Who answers for it.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="Replaces the tags; repeatable.")
+    ] = None,
+    no_tags: Annotated[bool, typer.Option("--no-tags", help="Take all tags away.")] = False,
+    expires: Annotated[
+        str | None, typer.Option("--expires", metavar="DATE|never", help="When it should be gone.")
+    ] = None,
+    permanent: Annotated[
+        bool | None, typer.Option("--permanent/--temporary", help="Whether it is meant to stay.")
+    ] = None,
+    client_visible: Annotated[
+        bool | None,
+        typer.Option("--client-visible/--server-only", help="Whether client keys may see it."),
+    ] = None,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    if_revision: IfRevision = None,
+) -> None:
+    """Change a flag's definition."""
+    from core.errors import InvalidInputError
+    from core.services.flags import Edit, update_flag
+
+    edit = Edit(
+        variants=_variants(variant),
+        removed_variants=tuple(remove_variant or ()),
+        on_variant=on_variant,
+        off_variant=off_variant,
+        description=description,
+        owner=owner,
+        tags=() if no_tags else (tuple(tag) if tag else None),
+        expires_at=_expiry(expires),
+        permanent=permanent,
+        client_visible=client_visible,
+    )
+    if edit == Edit():
+        raise InvalidInputError("nothing to change is named", hint="see `flagctl update --help`")
+    _simple(
+        key,
+        "updated",
+        lambda change: update_flag(change, key, edit),
+        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
+    )
+
+
+def archive(
+    key: Key,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    if_revision: IfRevision = None,
+    yes: Yes = False,
+) -> None:
+    """Take a flag out of service; its history stays."""
+    from core.services.flags import archive_flag
+
+    _simple(
+        key,
+        "archived",
+        lambda change: archive_flag(change, key),
+        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision, yes=yes),
+    )
+
+
+def unarchive(
+    key: Key, reason: Reason = None, dry_run: DryRun = False, if_revision: IfRevision = None
+) -> None:
+    """Bring an archived flag back."""
+    from core.services.flags import unarchive_flag
+
+    _simple(
+        key,
+        "unarchived",
+        lambda change: unarchive_flag(change, key),
+        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
+    )
+
+
+def delete(
+    key: Key,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    if_revision: IfRevision = None,
+    yes: Yes = False,
+) -> None:
+    """Delete a flag and its state everywhere."""
+    from core.services.flags import delete_flag
+
+    output.ask_to_type(key, noun="flag", needed=not (yes or dry_run))
+    _simple(
+        key,
+        "deleted",
+        lambda change: delete_flag(change, key),
+        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision, yes=True),
+    )
+
+
+def _state_in(environment: str) -> Callable[[Any], object]:
+    return lambda flag: flag.states[environment]
+
+
+def _simple(key: str, done: str, apply: Any, options: Any) -> None:
+    here = current()
+    _, outcome = here.write(apply, options)
+    message = f"{done} {key}" if outcome.changed else f"{key}: nothing to change"
+    writes.report(here, outcome, {"flag": key}, message)
+
+
+def _variants(texts: list[str] | None) -> dict[str, JsonValue] | None:
+    from core.errors import InvalidInputError
+
+    if not texts:
+        return None
+    found: dict[str, JsonValue] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise InvalidInputError(
+                f"{text!r} is no variant", hint="--variant NAME=JSON, as in compact='\"compact\"'"
+            )
+        if name in found:
+            raise InvalidInputError(f"the variant {name!r} is given twice")
+        found[name] = parse(value, what=f"the variant {name!r}")
+    return found
+
+
+def _expiry(text: str | None) -> Any:
+    if text is None:
+        return None
+    return False if text == "never" else parse_time(text, now=clock.now(), future=True)
+
+
+def _json(value: Any) -> str:
+    from core.json_text import render
+
+    return render(value)

@@ -1,0 +1,61 @@
+"""The organization."""
+
+import re
+from typing import Annotated
+
+import typer
+
+from flagctl import output, writes
+from flagctl.options import DryRun, Reason
+from flagctl.state import current
+
+app = typer.Typer(no_args_is_help=True, help="Your organization.")
+
+
+@app.command()
+def show() -> None:
+    """Show your organization."""
+    from core.queries.members import show_organization
+
+    here = current()
+    with here.reading() as session:
+        organization = show_organization(session)
+    if here.output != "table":
+        output.emit(organization, here.output)
+        return
+    output.fields(
+        [
+            ("organization", organization.key),
+            ("name", organization.name),
+            ("key pattern", organization.key_pattern),
+            ("created", organization.created_at),
+        ]
+    )
+
+
+@app.command()
+def update(
+    name: Annotated[str | None, typer.Option("--name", help="Its name for people.")] = None,
+    key_pattern: Annotated[
+        str | None,
+        typer.Option("--key-pattern", metavar="REGEX", help="What new keys must look like."),
+    ] = None,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Change the name, or what new flag and config keys must look like."""
+    from core.errors import InvalidInputError
+    from core.services.organizations import update_organization
+
+    if key_pattern is not None:
+        try:
+            re.compile(key_pattern)
+        except re.error as error:
+            raise InvalidInputError(f"the pattern is no regular expression: {error}") from None
+    here = current()
+    _, outcome = here.write(
+        lambda change: update_organization(change, name=name, key_pattern=key_pattern),
+        writes.options(reason=reason, dry_run=dry_run),
+    )
+    message = "updated" if outcome.changed else "nothing to change"
+    writes.report(here, outcome, {"name": name, "key_pattern": key_pattern}, message)

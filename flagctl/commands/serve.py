@@ -1,0 +1,28 @@
+"""The read server, as a process of its own."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    listen: Annotated[
+        str | None, typer.Option("--listen", metavar="HOST:PORT", help="Where to answer.")
+    ] = None,
+    admin_listen: Annotated[
+        str | None,
+        typer.Option("--admin-listen", metavar="HOST:PORT", help="Where metrics and audit are."),
+    ] = None,
+) -> None:
+    """Run the read server.
+
+    Reads its settings from FLAGCTL_READER_DATABASE_URL, FLAGCTL_REDIS_URL, FLAGCTL_LISTEN….
+    """
+    environment = dict(os.environ)
+    if listen is not None:
+        environment["FLAGCTL_LISTEN"] = listen
+    if admin_listen is not None:
+        environment["FLAGCTL_ADMIN_LISTEN"] = admin_listen
+    os.execve(sys.executable, [sys.executable, "-m", "readserver"], environment)  # noqa: S606

@@ -1,0 +1,1 @@
+"""`flagctl dev`: a whole installation in one folder, started by one command."""

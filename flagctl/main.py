@@ -1,0 +1,218 @@
+"""The `flagctl` program: finds the command, loads only that, and turns errors into exit codes."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+from typer._click import Command, Context, HelpFormatter, Parameter
+from typer._click.exceptions import ClickException, NoArgsIsHelpError
+from typer.core import TyperGroup
+from typer.main import get_command
+
+import core
+from core.errors import FlagctlError
+from flagctl import output
+from flagctl.errors import ExitCode, exit_code
+from flagctl.state import State
+
+# name → where it is, and its first line of help: `flagctl --help` loads no command at all.
+_SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Flags": {
+        "set": ("flags:set_flag", "Turn a flag on or off in an environment."),
+        "create": ("flags:create", "Create a flag."),
+        "list": ("flags:list_all", "List flags with their state in each environment."),
+        "show": ("flags:show", "Show one flag with all its environments."),
+        "update": ("flags:update", "Change a flag's definition."),
+        "archive": ("flags:archive", "Take a flag out of service; its history stays."),
+        "unarchive": ("flags:unarchive", "Bring an archived flag back."),
+        "delete": ("flags:delete", "Delete a flag and its state everywhere."),
+    },
+    "Configs and environments": {
+        "config": ("configs:app", "Typed values: define, set, get, list, show, unset, delete."),
+        "env": ("environments:app", "Environments: create, list, show, update, delete."),
+        "key": ("keys:app", "API keys of applications: create, list, rotate, revoke."),
+    },
+    "History and people": {
+        "audit": ("audit:app", "Who changed what, when and why: list, show."),
+        "whoami": ("members:whoami", "Show who the token says you are, and your roles."),
+        "member": ("members:app", "Members and their roles: add, list, remove."),
+        "token": ("tokens:app", "Admin tokens: issue, list, revoke."),
+        "org": ("organizations:app", "Your organization: show, update."),
+    },
+    "Installation": {
+        "dev": ("dev:dev", "Run everything here, with an embedded Postgres and Redis."),
+        "serve": ("serve:serve", "Run the read server."),
+        "init": ("init:init", "Set up an empty database: schema, signing key, first admin."),
+        "db": ("db:app", "The schema: upgrade, status, check, grants, new-epoch."),
+    },
+}
+_ENTRIES = {name: entry for section in _SECTIONS.values() for name, entry in section.items()}
+
+
+class RootGroup(TyperGroup):
+    """Commands that are imported when they are asked for; errors that end in exit codes."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        # The names alone: what completion and "did you mean" look at.
+        self.commands = dict.fromkeys(_ENTRIES)  # type: ignore[assignment]
+        self.params.extend(_global_options())
+
+    def get_command(self, _ctx: Context, cmd_name: str) -> Command | None:
+        entry = _ENTRIES.get(cmd_name)
+        return _load(cmd_name, entry[0]) if entry is not None else None
+
+    def format_commands(self, _ctx: Context, formatter: HelpFormatter) -> None:
+        for title, section in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, text) for name, (_, text) in section.items()])
+
+    def main(  # type: ignore[override]  # always our own way to end
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> Any:
+        arguments = list(sys.argv[1:] if args is None else args)
+        extra |= {"standalone_mode": False, "obj": State()}
+        try:
+            result = super().main(arguments, prog_name, **extra)
+        except NoArgsIsHelpError as error:
+            output.line(error.ctx.get_help() if error.ctx else "")
+            result = 0
+        except ClickException as error:
+            context = getattr(error, "ctx", None)
+            hint = f"`{context.command_path} --help`" if context is not None else ""
+            _end("usage", error.format_message(), hint, ExitCode.INVALID_INPUT, arguments)
+        except FlagctlError as error:
+            _end(error.code, error.message, error.hint, exit_code(error), arguments)
+        except typer.Abort:
+            _end("aborted", "stopped; nothing was changed", "", ExitCode.UNEXPECTED, arguments)
+        except BrokenPipeError:
+            # The reader of our output went away: nothing to say, and nobody to say it to.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(0) from None
+        except Exception as error:
+            # The type alone: texts of foreign errors can carry secrets.
+            message = f"unexpected {type(error).__name__}{_place(error, arguments)}"
+            hint = "please report this; -v shows where it happened"
+            _end("unexpected", message, hint, ExitCode.UNEXPECTED, arguments)
+        raise SystemExit(result if isinstance(result, int) else 0)
+
+
+def _end(code: str, message: str, hint: str, status: int, arguments: list[str]) -> NoReturn:
+    output.fail(code, message, hint, as_json=_wants_json(arguments))
+    raise SystemExit(int(status))
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    """Whether errors are JSON too; read off the words, since parsing them may be what failed."""
+    joined = " ".join(arguments)
+    typed = any(form in joined for form in ("-o json", "-ojson", "--output json", "--output=json"))
+    return typed or (os.environ.get("FLAGCTL_OUTPUT") == "json" and "-o" not in arguments)
+
+
+def _place(error: Exception, arguments: list[str]) -> str:
+    if not {"-v", "--verbose"} & set(arguments):
+        return ""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    return "".join(f"\n  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
+
+
+def _load(name: str, where: str) -> Command:
+    module, _, attribute = where.partition(":")
+    found = getattr(import_module(f"flagctl.commands.{module}"), attribute)
+    if not isinstance(found, typer.Typer):
+        single = typer.Typer(add_completion=False, rich_markup_mode=None)
+        single.command(name, no_args_is_help=False)(found)
+        found = single
+    found.rich_markup_mode = None
+    command = get_command(found)
+    command.name = name
+    _add_global_options(command)
+    return command
+
+
+def _add_global_options(command: Command) -> None:
+    command.params = [p for p in command.params if p.name not in _COMPLETION_PARAMETERS]
+    known = {option for parameter in command.params for option in parameter.opts}
+    command.params += [p for p in _global_options() if not known & set(p.opts)]
+    for inner in getattr(command, "commands", {}).values():
+        _add_global_options(inner)
+
+
+_COMPLETION_PARAMETERS = frozenset({"install_completion", "show_completion"})
+
+
+def _global_options() -> list[Parameter]:
+    """`-o`, `--org`, `--context` and `-v`, accepted before and after the command."""
+
+    def declared(
+        output: Annotated[
+            Literal["table", "json", "yaml"] | None,
+            typer.Option("--output", "-o", help="How to print (default: table)."),
+        ] = None,
+        org: Annotated[
+            str | None, typer.Option("--org", metavar="ORG", help="The organization.")
+        ] = None,
+        context: Annotated[
+            str | None,
+            typer.Option("--context", metavar="NAME", help="A named context of config.toml."),
+        ] = None,
+        verbose: Annotated[  # noqa: FBT002 - Typer makes it an option
+            bool, typer.Option("--verbose", "-v", help="Say more when something fails.")
+        ] = False,
+    ) -> None:
+        """Only its parameters are used."""
+
+    holder = typer.Typer(add_completion=False, rich_markup_mode=None)
+    holder.command()(declared)
+    parameters = [p for p in get_command(holder).params if p.name != "help"]
+    for parameter in parameters:
+        parameter.expose_value = False
+        parameter.callback = _remember
+    return parameters
+
+
+def _remember(ctx: Context, parameter: Parameter, value: Any) -> None:
+    state: State = ctx.find_root().obj
+    if value and parameter.name is not None:
+        state.given[parameter.name] = value
+
+
+app = typer.Typer(
+    name="flagctl",
+    cls=RootGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - Typer calls it so
+    if wanted:
+        output.line(f"flagctl {core.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[  # noqa: FBT002 - Typer makes it an option
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_show_version, help="Show the version and leave."
+        ),
+    ] = False,
+) -> None:
+    """Feature flags and runtime configuration on Postgres and Redis.
+
+    Try: flagctl set new_checkout --env prod
+    """
+
+
+def run() -> None:
+    """The console script."""
+    app(prog_name="flagctl")

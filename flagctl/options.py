@@ -1,0 +1,59 @@
+"""Options that several commands share, declared once, and the texts people type into them."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from core.errors import InvalidInputError
+
+Env = Annotated[
+    str | None,
+    typer.Option("--env", "-e", metavar="ENV", help="The environment (default: FLAGCTL_ENV)."),
+]
+Reason = Annotated[
+    str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the audit log.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
+]
+IfRevision = Annotated[
+    int | None,
+    typer.Option(
+        "--if-revision",
+        metavar="N",
+        min=0,
+        help="Only if nothing changed since: the environment's revision, or without --env the"
+        " version that `show` prints.",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask back.")]
+
+_DURATION = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def parse_duration(text: str) -> timedelta:
+    """`90s`, `30m`, `8h`, `7d`, `2w`. Raises InvalidInputError."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise InvalidInputError(f"{text!r} is no duration", hint="as in 90s, 30m, 8h, 7d or 2w")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def parse_time(text: str, *, now: datetime, future: bool) -> datetime:
+    """A date or time in ISO 8601 (UTC unless it says otherwise), or a duration from now.
+
+    `future` says in which direction a duration counts. Raises InvalidInputError.
+    """
+    try:
+        if _DURATION.fullmatch(text):
+            return now + parse_duration(text) if future else now - parse_duration(text)
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidInputError(
+            f"{text!r} is no date", hint="as in 2027-01-31, 2027-01-31T12:00:00Z or 30d"
+        ) from None

@@ -1,0 +1,162 @@
+"""The one module that prints: data on stdout, talk on stderr."""
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal, cast
+
+import typer
+
+Format = Literal["table", "json", "yaml"]
+Column = tuple[str, Callable[[Any], object]]
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, times and ids as JSON can hold them."""
+    match value:
+        case datetime():
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case None | bool() | int() | float() | str():
+            return value
+        case Mapping():
+            return {str(key): plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [plain(item) for item in value]
+        case _ if dataclasses.is_dataclass(value):
+            return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        case _:
+            return str(value)
+
+
+def emit(value: Any, output: Format) -> None:
+    """One document, as JSON or YAML."""
+    if output == "yaml":
+        import yaml  # deferred: few ask for it
+
+        text = yaml.safe_dump(plain(value), sort_keys=False, allow_unicode=True)
+        sys.stdout.write(text)
+    else:
+        line(json.dumps(plain(value), ensure_ascii=False, indent=2))
+
+
+def line(text: str) -> None:
+    """Data for people or pipes: one line on stdout."""
+    typer.echo(text)
+
+
+def say(text: str) -> None:
+    """Talk: on stderr, out of the way of pipes."""
+    typer.echo(text, err=True)
+
+
+def warn(text: str) -> None:
+    say(f"{_styled('warning:', 'yellow')} {text}")
+
+
+def fail(code: str, message: str, hint: str, *, as_json: bool) -> None:
+    """An error, for people or (as JSON) for scripts."""
+    if as_json:
+        document = {"error": {"code": code, "message": message, "hint": hint}}
+        say(json.dumps(document, ensure_ascii=False))
+        return
+    say(f"{_styled('error:', 'red')} {message}")
+    if hint:
+        say(f"{_styled('hint:', 'cyan')} {hint}")
+
+
+def table(rows: Sequence[Any], columns: Iterable[Column], *, empty: str) -> None:
+    """Rows under bold headings; `empty` is said, not printed, when there are none."""
+    if not rows:
+        say(empty)
+        return
+    from rich import box  # deferred: a tenth of a second that most commands do not need
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    columns = list(columns)
+    for heading, _ in columns:
+        drawn.add_column(heading, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(_cell(value(row)), style=_tone(value(row))) for _, value in columns))
+    console = Console(file=sys.stdout, highlight=False)
+    if console.is_terminal:
+        console.print(drawn)
+        return
+    # A pipe has no width: nothing is folded, so that a script sees whole words.
+    with console.capture() as captured:
+        console.print(drawn, width=10_000)
+    for text in captured.get().splitlines():
+        line(text.rstrip())
+
+
+def fields(pairs: Iterable[tuple[str, object]]) -> None:
+    """Names and values below each other; what is empty is left out."""
+    shown = [(name, _cell(value)) for name, value in pairs]
+    shown = [(name, value) for name, value in shown if value]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        line(f"{_styled(name.ljust(width), 'bold')}  {value}")
+
+
+def changes(before: Any, after: Any) -> list[str]:
+    """The difference of two documents, a line each."""
+    from core.audit.diff import MISSING, differences
+
+    def shown(value: Any) -> str:
+        return "(none)" if value is MISSING else json.dumps(plain(value), ensure_ascii=False)
+
+    return [f"{d.path}: {shown(d.before)} → {shown(d.after)}" for d in differences(before, after)]
+
+
+def is_interactive() -> bool:
+    """Whether somebody is there to answer a question."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None | "" | [] | {}:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        case list() | tuple():
+            return ", ".join(_cell(item) for item in cast("list[object]", value))
+        case _:
+            # Text from the database must not steer the terminal.
+            return "".join(
+                c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)
+            )
+
+
+def _tone(value: object) -> str:
+    return {"on": "green", "off": "dim", "revoked": "red", "expired": "red"}.get(str(value), "")
+
+
+def _styled(text: str, style: str) -> str:
+    if os.environ.get("NO_COLOR") or not sys.stderr.isatty() or not sys.stdout.isatty():
+        return text
+    if style == "bold":
+        return typer.style(text, bold=True)
+    return typer.style(text, fg=style, bold=True)
+
+
+def ask_to_type(key: str, *, noun: str, needed: bool) -> None:
+    """Before something is deleted: on a terminal its key is typed, elsewhere --yes is needed."""
+    from core.errors import ConfirmationNeededError
+
+    if not needed:
+        return
+    if not is_interactive():
+        raise ConfirmationNeededError(
+            f"deleting the {noun} {key!r} needs a word", hint="pass --yes to delete it"
+        )
+    typed = typer.prompt(f"Type {key} to delete it", err=True)
+    if typed != key:
+        raise typer.Abort

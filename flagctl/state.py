@@ -1,0 +1,143 @@
+"""What a command works with: the settings, and the doors to reading and writing."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import typer
+
+from flagctl import output
+
+if TYPE_CHECKING:
+    from core.services.change import Change, Options, Outcome
+    from core.sessions import Session
+    from core.settings import Settings
+
+T = TypeVar("T")
+
+
+@dataclass
+class State:
+    """One invocation. `given` holds the global options that were typed, wherever they stood."""
+
+    given: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def settings(self) -> "Settings":
+        from core import settings  # deferred: `--help` needs none
+
+        loaded = settings.load(os.environ, Path.cwd(), context=self.given.get("context"))
+        for warning in loaded.warnings:
+            output.warn(warning)
+        return loaded
+
+    @property
+    def output(self) -> output.Format:
+        return cast("output.Format", self.given.get("output") or self.settings.output)
+
+    @property
+    def organization(self) -> str | None:
+        return self.given.get("org") or self.settings.org
+
+    def environment(self, given: str | None) -> str:
+        """The environment of `--env`, or the default one. Raises InvalidInputError."""
+        from core.errors import InvalidInputError
+
+        name = given or self.settings.env
+        if name is None:
+            raise InvalidInputError("no environment is named", hint="--env ENV, or FLAGCTL_ENV")
+        return name
+
+    @contextmanager
+    def reading(self) -> Iterator["Session"]:
+        """An authenticated session for queries."""
+        from core.sessions import session
+
+        settings = self.settings
+        with session(
+            settings.require("database_url"),
+            settings.admin_token(),
+            organization=self.organization,
+        ) as opened:
+            yield opened
+
+    def write(self, apply: Callable[["Change"], T], options: "Options") -> tuple[T, "Outcome"]:
+        """Run `apply` as one change and commit; then tell Redis. Asks back where that is needed."""
+        from core.services.change import change
+
+        def attempt(options: "Options") -> tuple[T, "Outcome"]:
+            settings = self.settings
+            with change(
+                settings.require("database_url"),
+                settings.admin_token(),
+                options,
+                organization=self.organization,
+            ) as opened:
+                result = apply(opened)
+            return result, opened.outcome
+
+        result, outcome = self._confirmed(attempt, options)
+        self.announce(outcome)
+        return result, outcome
+
+    def write_as_owner(
+        self, apply: Callable[["Change"], T], options: "Options"
+    ) -> tuple[T, "Outcome"]:
+        """The same with the owner's connection, which needs no token."""
+        from core.services.change import owner_change
+        from core.services.grants import Group, group_name
+
+        settings = self.settings
+        with owner_change(
+            settings.require("owner_database_url"),
+            options,
+            owner_role=group_name(settings.role_prefix, Group.OWNER),
+        ) as opened:
+            result = apply(opened)
+        self.announce(opened.outcome)
+        return result, opened.outcome
+
+    def announce(self, outcome: "Outcome") -> None:
+        """Tell Redis that older copies are no longer good. The change is committed either way."""
+        if not outcome.committed or not outcome.raised or self.settings.redis_url is None:
+            return
+        from core.cache.invalidation import Change, announce
+
+        problem = announce(
+            self.settings.redis_url,
+            [Change(r.public_id, outcome.epoch, r.revision, str(r.stamp)) for r in outcome.raised],
+        )
+        if problem is not None:
+            output.warn(
+                f"the change is committed, but Redis could not be told: {problem}; "
+                "readers learn of it from Postgres"
+            )
+
+    def _confirmed(
+        self, attempt: Callable[["Options"], tuple[T, "Outcome"]], options: "Options"
+    ) -> tuple[T, "Outcome"]:
+        from dataclasses import replace
+
+        from core.errors import ConfirmationNeededError
+
+        try:
+            return attempt(options)
+        except ConfirmationNeededError as error:
+            if not output.is_interactive():
+                raise ConfirmationNeededError(
+                    error.message, hint="pass --yes to do it all the same"
+                ) from None
+            output.say(f"{error.message}.")
+            typer.confirm("Go on?", abort=True, err=True)
+            return attempt(replace(options, confirmed=True))
+
+
+def current() -> State:
+    """The state of the command that runs."""
+    from typer._click.globals import get_current_context
+
+    return cast("State", get_current_context().find_root().obj)
