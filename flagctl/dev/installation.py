@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import psycopg
 from psycopg import sql
 from sqlalchemy import select
 
@@ -61,7 +62,8 @@ def provision(postgres: EmbeddedPostgres, passwords: Passwords) -> Addresses:
         for login, group in logins.items():
             connection.execute(
                 sql.SQL("ALTER ROLE {} PASSWORD {}").format(
-                    sql.Identifier(login), sql.Literal(getattr(passwords, group))
+                    sql.Identifier(login),
+                    sql.Literal(_verifier(connection, login, getattr(passwords, group))),
                 )
             )
     return Addresses(
@@ -70,6 +72,12 @@ def provision(postgres: EmbeddedPostgres, passwords: Passwords) -> Addresses:
             for login, group in logins.items()
         )
     )
+
+
+def _verifier(connection: psycopg.Connection[Any], login: str, password: str) -> str:
+    """What Postgres keeps instead of the password: a statement that fails would be logged."""
+    made = connection.pgconn.encrypt_password(password.encode(), login.encode(), b"scram-sha-256")
+    return made.decode()
 
 
 def set_up(addresses: Addresses, folder: Folder) -> tuple["IssuedToken", str | None]:

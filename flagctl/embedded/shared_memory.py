@@ -1,0 +1,30 @@
+"""Gives back the System V shared memory of a Postgres that was killed and is not started again."""
+
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from flagctl.embedded.engine import ENVIRONMENT
+from flagctl.embedded.processes import spawn
+from flagctl.embedded.unprivileged import Account
+
+_SECONDS = 5.0
+
+
+def forget_segment(segment: str, account: Account | None) -> None:
+    """Remove it with that account's rights. A system without `ipcrm` keeps it."""
+    ipcrm = shutil.which("ipcrm")
+    if ipcrm is None or not segment.isdecimal():
+        return
+    child = spawn(
+        [ipcrm, "-m", segment],
+        env=ENVIRONMENT,
+        cwd=Path("/"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        stop_signal=signal.SIGKILL,
+        account=account,
+    )
+    child.wait(_SECONDS)
+    child.kill()
