@@ -43,6 +43,12 @@ _HINTS = {
     "42501": "this database login lacks a privilege: see `flagctl db grants`",
     "25006": "the address names a standby: writes need the primary",
 }
+# A connection that fails brings a text and no SQLSTATE.
+_CONNECTION_FAULTS = {
+    "password authentication failed": "28P01",
+    "no password supplied": "28P01",
+    "does not exist": "3D000",
+}
 _CONFLICTS = {
     "55P03": "another change holds the lock",
     "40001": "another change came first",
@@ -137,7 +143,8 @@ def _translate(error: psycopg.Error) -> FlagctlError:
         return InvalidInputError(f"Postgres refuses this: {said}")
     if state == "57014":
         return UnavailableError("Postgres took too long and the statement was ended")
-    hint = _HINTS.get(state, "")
+    fault = state or next((s for text, s in _CONNECTION_FAULTS.items() if text in said), "")
+    hint = _HINTS.get(fault, "")
     if not state or state[:2] in ("08", "28", "3D", "53", "57", "58", "25"):
         return UnavailableError(f"Postgres is unavailable: {_one_line(said)}", hint=hint)
     if hint:

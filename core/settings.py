@@ -47,7 +47,17 @@ SECRETS: Final = frozenset(
     }
 )
 TEXTS: Final = frozenset(
-    {"token_file", "key_folder", "org", "env", "output", "role_prefix", "listen", "admin_listen", "log_level"}
+    {
+        "token_file",
+        "key_folder",
+        "org",
+        "env",
+        "output",
+        "role_prefix",
+        "listen",
+        "admin_listen",
+        "log_level",
+    }
 )
 NUMBERS: Final = frozenset({"check_interval"})
 NAMES: Final = SECRETS | TEXTS | NUMBERS

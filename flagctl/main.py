@@ -1,21 +1,26 @@
 """The `flagctl` program: finds the command, loads only that, and turns errors into exit codes."""
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Annotated, Any, Literal, NoReturn
+from io import TextIOWrapper
+from itertools import zip_longest
+from typing import Annotated, Any, NoReturn, get_args
 
 import typer
 from typer._click import Command, Context, HelpFormatter, Parameter
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
+from typer._click.utils import PacifyFlushWrapper
 from typer.core import TyperGroup
 from typer.main import get_command
 
 import core
-from core.errors import FlagctlError
+from core.errors import FlagctlError, InvalidInputError
 from flagctl import output
 from flagctl.errors import ExitCode, exit_code
+from flagctl.parameters import defer_adapters
 from flagctl.state import State
 
 # name → where it is, and its first line of help: `flagctl --help` loads no command at all.
@@ -75,7 +80,9 @@ class RootGroup(TyperGroup):
     ) -> Any:
         arguments = list(sys.argv[1:] if args is None else args)
         extra |= {"standalone_mode": False, "obj": State()}
+        defer_adapters(self)  # here, since Typer adds the parameters for completion late
         try:
+            _check_text(arguments)
             result = super().main(arguments, prog_name, **extra)
         except NoArgsIsHelpError as error:
             output.line(error.ctx.get_help() if error.ctx else "")
@@ -88,10 +95,10 @@ class RootGroup(TyperGroup):
             _end(error.code, error.message, error.hint, exit_code(error), arguments)
         except typer.Abort:
             _end("aborted", "stopped; nothing was changed", "", ExitCode.UNEXPECTED, arguments)
-        except BrokenPipeError:
+        except SystemExit as ended:
             # The reader of our output went away: nothing to say, and nobody to say it to.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise SystemExit(0) from None
+            is_unheard = isinstance(sys.stdout, PacifyFlushWrapper)
+            raise SystemExit(0 if is_unheard else ended.code) from None
         except Exception as error:
             # The type alone: texts of foreign errors can carry secrets.
             message = f"unexpected {type(error).__name__}{_place(error, arguments)}"
@@ -105,11 +112,24 @@ def _end(code: str, message: str, hint: str, status: int, arguments: list[str]) 
     raise SystemExit(int(status))
 
 
+def _check_text(arguments: list[str]) -> None:
+    """Refuse bytes that are no text: neither Postgres nor a terminal could show them."""
+    for argument in arguments:
+        if any("\ud800" <= c <= "\udfff" or c == "\0" for c in argument):
+            raise InvalidInputError(f"{argument!r} is not valid UTF-8 text")
+
+
 def _wants_json(arguments: list[str]) -> bool:
     """Whether errors are JSON too; read off the words, since parsing them may be what failed."""
-    joined = " ".join(arguments)
-    typed = any(form in joined for form in ("-o json", "-ojson", "--output json", "--output=json"))
-    return typed or (os.environ.get("FLAGCTL_OUTPUT") == "json" and "-o" not in arguments)
+    wanted = os.environ.get("FLAGCTL_OUTPUT")
+    for word, following in zip_longest(arguments, arguments[1:]):
+        if word == "--":
+            break
+        if word in ("-o", "--output"):
+            wanted = following
+        elif word.startswith(("-o", "--output=")):
+            wanted = word.removeprefix("--output=").removeprefix("-o")
+    return wanted == "json"
 
 
 def _place(error: Exception, arguments: list[str]) -> str:
@@ -137,6 +157,7 @@ def _load(name: str, where: str) -> Command:
 
 def _add_global_options(command: Command) -> None:
     command.params = [p for p in command.params if p.name not in _COMPLETION_PARAMETERS]
+    defer_adapters(command)
     known = {option for parameter in command.params for option in parameter.opts}
     command.params += [p for p in _global_options() if not known & set(p.opts)]
     for inner in getattr(command, "commands", {}).values():
@@ -151,8 +172,10 @@ def _global_options() -> list[Parameter]:
 
     def declared(
         output: Annotated[
-            Literal["table", "json", "yaml"] | None,
-            typer.Option("--output", "-o", help="How to print (default: table)."),
+            str | None,
+            typer.Option(
+                "--output", "-o", metavar="table|json|yaml", help="How to print (default: table)."
+            ),
         ] = None,
         org: Annotated[
             str | None, typer.Option("--org", metavar="ORG", help="The organization.")
@@ -169,7 +192,9 @@ def _global_options() -> list[Parameter]:
 
     holder = typer.Typer(add_completion=False, rich_markup_mode=None)
     holder.command()(declared)
-    parameters = [p for p in get_command(holder).params if p.name != "help"]
+    command = get_command(holder)
+    defer_adapters(command)
+    parameters = [p for p in command.params if p.name != "help"]
     for parameter in parameters:
         parameter.expose_value = False
         parameter.callback = _remember
@@ -178,6 +203,9 @@ def _global_options() -> list[Parameter]:
 
 def _remember(ctx: Context, parameter: Parameter, value: Any) -> None:
     state: State = ctx.find_root().obj
+    if parameter.name == "output" and value and value not in get_args(output.Format):
+        choices = ", ".join(get_args(output.Format))
+        raise typer.BadParameter(f"{value!r} is not one of {choices}.", ctx)
     if value and parameter.name is not None:
         state.given[parameter.name] = value
 
@@ -215,4 +243,10 @@ def root(
 
 def run() -> None:
     """The console script."""
+    # Imports make a hundred thousand objects and no garbage worth looking for.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A character that the terminal's encoding lacks must not fail what is done already.
+        sys.stdout.reconfigure(errors="backslashreplace")
     app(prog_name="flagctl")

@@ -31,15 +31,19 @@ IfRevision = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask back.")]
 
 _DURATION = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
+_CENTURY = timedelta(days=36_525)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def parse_duration(text: str) -> timedelta:
-    """`90s`, `30m`, `8h`, `7d`, `2w`. Raises InvalidInputError."""
+    """`90s`, `30m`, `8h`, `7d`, `2w`, a century at most. Raises InvalidInputError."""
     match = _DURATION.fullmatch(text)
     if match is None:
         raise InvalidInputError(f"{text!r} is no duration", hint="as in 90s, 30m, 8h, 7d or 2w")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    duration = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if duration > _CENTURY:
+        raise InvalidInputError(f"{text} is longer than a hundred years")
+    return duration
 
 
 def parse_time(text: str, *, now: datetime, future: bool) -> datetime:

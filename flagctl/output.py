@@ -39,7 +39,12 @@ def emit(value: Any, output: Format) -> None:
         text = yaml.safe_dump(plain(value), sort_keys=False, allow_unicode=True)
         sys.stdout.write(text)
     else:
-        line(json.dumps(plain(value), ensure_ascii=False, indent=2))
+        line(json.dumps(plain(value), ensure_ascii=not _is_unicode(), indent=2))
+
+
+def _is_unicode() -> bool:
+    """Whether stdout can hold every character; else JSON escapes them, and stays JSON."""
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
 def line(text: str) -> None:
@@ -88,8 +93,9 @@ def table(rows: Sequence[Any], columns: Iterable[Column], *, empty: str) -> None
         console.print(drawn)
         return
     # A pipe has no width: nothing is folded, so that a script sees whole words.
+    console.width = 10_000
     with console.capture() as captured:
-        console.print(drawn, width=10_000)
+        console.print(drawn)
     for text in captured.get().splitlines():
         line(text.rstrip())
 

@@ -39,6 +39,12 @@ def check_against(value: JsonValue, schema: Any, *, what: str) -> None:
         ) from None
     except RecursionError:
         raise InvalidInputError("the schema refers to itself without end") from None
+    except OverflowError:
+        raise InvalidInputError(
+            f"{what} or a number in its schema is too large to be divided as `multipleOf` asks"
+        ) from None
+    except ValueError as fault:
+        raise InvalidInputError(f"the schema has an address that is none: {fault}") from None
     if error is not None:
         message = error.message if len(error.message) <= 300 else f"{error.message[:297]}..."
         raise InvalidInputError(f"{what} does not fit its schema: {_at(error.json_path)}{message}")
@@ -51,4 +57,10 @@ def _at(path: str) -> str:
 def _validator_class(schema: Any) -> Any:
     import jsonschema
 
-    return jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    try:
+        return jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    except (TypeError, AttributeError, ValueError):
+        raise InvalidInputError(
+            "the schema's `$schema` is no address",
+            hint='"$schema": "https://json-schema.org/draft/2020-12/schema", or leave it out',
+        ) from None

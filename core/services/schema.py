@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 import migrations
 from core.db import connect, translated
 from core.errors import ConflictError, UnavailableError
-from core.models import Base
+from core.models import Base, load_all
 from core.services.grants import SCHEMA, Group, apply, group_name, schema_statements
 from core.settings import Secret
 
@@ -75,6 +75,7 @@ def downgrade(url: Secret, *, prefix: str, to: str) -> None:
 
 def differences(connection: Connection) -> list[str]:
     """Where the database is not what the models say, one line each."""
+    load_all()
     with translated():
         context = MigrationContext.configure(
             connection,

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from flagctl.state import current
+
 
 def serve(
     listen: Annotated[
@@ -21,6 +23,8 @@ def serve(
     Reads its settings from FLAGCTL_READER_DATABASE_URL, FLAGCTL_REDIS_URL, FLAGCTL_LISTEN….
     """
     environment = dict(os.environ)
+    if context := current().given.get("context"):
+        environment["FLAGCTL_CONTEXT"] = context
     if listen is not None:
         environment["FLAGCTL_LISTEN"] = listen
     if admin_listen is not None:
