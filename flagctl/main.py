@@ -65,6 +65,7 @@ class RootGroup(TyperGroup):
         # The names alone: what completion and "did you mean" look at.
         self.commands = dict.fromkeys(_ENTRIES)  # type: ignore[assignment]
         self.params.extend(_global_options())
+        self.add_help_option = False
 
     def get_command(self, _ctx: Context, cmd_name: str) -> Command | None:
         entry = _ENTRIES.get(cmd_name)
@@ -157,6 +158,7 @@ def _load(name: str, where: str) -> Command:
 
 def _add_global_options(command: Command) -> None:
     command.params = [p for p in command.params if p.name not in _COMPLETION_PARAMETERS]
+    command.add_help_option = False
     defer_adapters(command)
     known = {option for parameter in command.params for option in parameter.opts}
     command.params += [p for p in _global_options() if not known & set(p.opts)]
@@ -187,6 +189,9 @@ def _global_options() -> list[Parameter]:
         verbose: Annotated[  # noqa: FBT002 - Typer makes it an option
             bool, typer.Option("--verbose", "-v", help="Say more when something fails.")
         ] = False,
+        help_: Annotated[  # noqa: FBT002
+            bool, typer.Option("--help", "-h", is_eager=True, help="Show this message and leave.")
+        ] = False,
     ) -> None:
         """Only its parameters are used."""
 
@@ -194,11 +199,17 @@ def _global_options() -> list[Parameter]:
     holder.command()(declared)
     command = get_command(holder)
     defer_adapters(command)
-    parameters = [p for p in command.params if p.name != "help"]
-    for parameter in parameters:
+    for parameter in command.params:
         parameter.expose_value = False
-        parameter.callback = _remember
-    return parameters
+        parameter.callback = _show_help if parameter.is_eager else _remember
+    return command.params
+
+
+def _show_help(ctx: Context, _parameter: Parameter, wanted: Any) -> None:
+    """Our own, since the one that commands have by themselves needs an adapter at each start."""
+    if wanted and not ctx.resilient_parsing:
+        output.line(ctx.get_help())
+        raise typer.Exit
 
 
 def _remember(ctx: Context, parameter: Parameter, value: Any) -> None:
@@ -216,7 +227,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
