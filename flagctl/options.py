@@ -25,7 +25,7 @@ IfRevision = Annotated[
         metavar="N",
         min=0,
         help="Only if nothing changed since: the environment's revision, or without --env the"
-        " version that `show` prints.",
+        " version that `show` prints, or the last audit id.",
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask back.")]

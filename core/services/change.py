@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import Row, func, select, text
 
 from core.auth.actor import Permission
 from core.db import translated
@@ -46,6 +46,7 @@ class RaisedRevision:
     public_id: str
     revision: int
     stamp: UUID
+    confirm: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,17 @@ class Change:
                 hint="look at it again, then repeat with the new number",
             )
 
+    def expect_log(self) -> None:
+        """The same for what has no number of its own: the organization's last audit event."""
+        if self.options.if_revision is None:
+            return
+        last = self.session.execute(
+            select(func.max(AuditEvent.seq)).where(
+                AuditEvent.organization_id == self.session.organization_id
+            )
+        ).scalar_one()
+        self.expect(last or 0, what="the last audit event")
+
     def confirm(self, needed: bool, message: str) -> None:  # noqa: FBT001 - reads as a sentence
         """Ask back before something grave; a dry run needs no word."""
         if needed and not self.options.confirmed and not self.options.dry_run:
@@ -141,6 +153,7 @@ def _run(opened: Session, options: Options) -> Iterator[Change]:
     open_change = Change(opened, options)
     yield open_change
     _read_outcome(open_change)
+    _ask_for_protected(open_change)
     if not options.dry_run:
         with translated():
             opened.connection.commit()
@@ -195,10 +208,23 @@ def _read_outcome(open_change: Change) -> None:
             Environment.public_id,
             Environment.revision,
             Environment.stamp,
+            Environment.confirm,
             text("flagctl.epoch() AS epoch"),
         )
         .where(Environment.id.in_(touched))
         .order_by(Environment.id)
     ).all()
-    outcome.raised = tuple(RaisedRevision(*tuple(row)[:4]) for row in raised)
+    outcome.raised = tuple(RaisedRevision(*tuple(row)[:5]) for row in raised)
     outcome.epoch = raised[0].epoch if raised else ""
+
+
+def _ask_for_protected(open_change: Change) -> None:
+    """Whatever changes what a protected environment serves asks back; what adds to it does not."""
+    outcome = open_change.outcome
+    protected = [raised.environment for raised in outcome.raised if raised.confirm]
+    adds = all(
+        event.action == "create" and (event.environment is None or event.entity_type == "api_key")
+        for event in outcome.events
+    )
+    verb = "is" if len(protected) == 1 else "are"
+    open_change.confirm(bool(protected) and not adds, f"{', '.join(protected)} {verb} protected")

@@ -107,7 +107,6 @@ def set_value(change: Change, key: str, environment_key: str, value: JsonValue) 
         check_against(value, config.schema, what=f"the value of {key}")
     if current is not None and equal(current.value, value):
         return int(environment.revision)
-    change.confirm(environment.confirm, f"{environment_key} is protected")
     if current is not None:
         statement = update(ConfigValue).where(ConfigValue.id == current.id).values(value=value)
         change.session.execute(statement)
@@ -128,7 +127,6 @@ def unset_value(change: Change, key: str, environment_key: str) -> int:
     environment, _config, current = _place(change, key, environment_key)
     if current is None:
         raise NotFoundError(f"{key} has no value in {environment_key}")
-    change.confirm(environment.confirm, f"{environment_key} is protected")
     change.session.execute(delete(ConfigValue).where(ConfigValue.id == current.id))
     return int(environment.revision)
 

@@ -85,6 +85,7 @@ def delete_environment(change: Change, key: str) -> None:
         )
     ]
     change.confirm(bool(held), f"{key} still has {', '.join(held)}")
+    change.confirm(environment.confirm, f"{key} is protected")
     for model, _ in _HELD:
         session.execute(delete(model).where(model.environment_id == environment.id))
     session.execute(delete(Environment).where(Environment.id == environment.id))

@@ -134,11 +134,6 @@ def archive_flag(change: Change, key: str) -> None:
     """Nothing serves it any more; its history and state stay."""
     change.require_everywhere(Permission.EDIT)
     flag = _existing(change, key)
-    protected = [row.key for row in environments(change.session) if row.confirm]
-    change.confirm(
-        flag.archived_at is None and bool(protected),
-        f"archiving {key!r} takes it from every environment, {', '.join(protected)} included",
-    )
     if flag.archived_at is None:
         _update(change, flag, {"archived_at": clock.now()})
 

@@ -15,6 +15,7 @@ from core.services.change import Change
 def add_member(change: Change, email: str, role: Role, environment_key: str | None) -> None:
     """Give a role, or change the one held there. The subject is the e-mail, at flagctl's issuer."""
     change.require(Permission.GOVERN)
+    change.expect_log()
     give_role(change, email, role, environment_key)
 
 
@@ -44,6 +45,7 @@ def give_role(change: Change, email: str, role: Role, environment_key: str | Non
 def remove_member(change: Change, email: str, environment_key: str | None) -> None:
     """Take the role in one environment, or without one: every role of the member."""
     change.require(Permission.GOVERN)
+    change.expect_log()
     environment = find_environment(change.session, environment_key) if environment_key else None
     rows = [
         row

@@ -14,6 +14,7 @@ def update_organization(
 ) -> None:
     """`key_pattern` is a regular expression that whole new keys must match."""
     change.require(Permission.GOVERN)
+    change.expect_log()
     values: dict[str, str] = {}
     if name is not None:
         if not name.strip():

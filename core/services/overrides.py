@@ -63,7 +63,6 @@ def set_override(change: Change, key: str, environment_key: str, wanted: str) ->
         (current.enabled, current.targeting) if current is not None else (None, EMPTY_TARGETING)
     )
     if (enabled, targeting) != before:
-        change.confirm(environment.confirm, f"{environment_key} is protected")
         _write(change, flag, environment, current, {"enabled": enabled, "targeting": targeting})
     return _result(flag, environment, state, targeting)
 

@@ -33,6 +33,7 @@ def issue_token(
     """Sign a token for a member and register it. Raises InvalidInputError for a foreign key."""
     if not as_owner:
         change.require(Permission.GOVERN)
+    change.expect_log()
     issuer = built_in_issuer(change)
     limit = timedelta(seconds=issuer.max_lifetime_seconds)
     if not timedelta(minutes=1) <= lifetime <= limit:
@@ -77,6 +78,7 @@ def issue_token(
 def revoke_token(change: Change, token_id: str) -> None:
     """By its id (jti). A revoked token is refused from the next transaction on."""
     change.require(Permission.GOVERN)
+    change.expect_log()
     try:
         jti = UUID(token_id)
     except ValueError:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from flagctl import output, writes
-from flagctl.options import DryRun, Reason
+from flagctl.options import DryRun, IfRevision, Reason
 from flagctl.state import current
 
 app = typer.Typer(no_args_is_help=True, help="Members and their roles.")
@@ -39,6 +39,7 @@ def add(
     env: There = None,
     reason: Reason = None,
     dry_run: DryRun = False,
+    if_revision: IfRevision = None,
 ) -> None:
     """Give a member a role, or change the one they have."""
     from core.auth.actor import Role
@@ -53,7 +54,7 @@ def add(
     here = current()
     _, outcome = here.write(
         lambda change: add_member(change, email, Role(role), env),
-        writes.options(reason=reason, dry_run=dry_run),
+        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
     )
     document = {"email": email, "role": role, "environment": env}
     verb = "is" if outcome.changed else "was already"
@@ -84,14 +85,20 @@ def list_() -> None:
 
 
 @app.command()
-def remove(email: Email, env: There = None, reason: Reason = None, dry_run: DryRun = False) -> None:
+def remove(
+    email: Email,
+    env: There = None,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    if_revision: IfRevision = None,
+) -> None:
     """Take a member's role in an environment, or without --env all of them."""
     from core.services.members import remove_member
 
     here = current()
     _, outcome = here.write(
         lambda change: remove_member(change, email, env),
-        writes.options(reason=reason, dry_run=dry_run),
+        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
     )
     document = {"email": email, "environment": env}
     writes.report(here, outcome, document, f"removed {email}{f' from {env}' if env else ''}")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from flagctl import output, writes
-from flagctl.options import DryRun, Reason
+from flagctl.options import DryRun, IfRevision, Reason
 from flagctl.state import current
 
 app = typer.Typer(no_args_is_help=True, help="Your organization.")
@@ -42,6 +42,7 @@ def update(
     ] = None,
     reason: Reason = None,
     dry_run: DryRun = False,
+    if_revision: IfRevision = None,
 ) -> None:
     """Change the name, or what new flag and config keys must look like."""
     from core.errors import InvalidInputError
@@ -55,7 +56,7 @@ def update(
     here = current()
     _, outcome = here.write(
         lambda change: update_organization(change, name=name, key_pattern=key_pattern),
-        writes.options(reason=reason, dry_run=dry_run),
+        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
     )
     message = "updated" if outcome.changed else "nothing to change"
     writes.report(here, outcome, {"name": name, "key_pattern": key_pattern}, message)

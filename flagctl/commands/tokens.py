@@ -6,7 +6,7 @@ import typer
 
 from core import clock
 from flagctl import output, writes
-from flagctl.options import DryRun, Reason, parse_duration
+from flagctl.options import DryRun, IfRevision, Reason, parse_duration
 from flagctl.state import current
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ def issue(
         typer.Option("--as-owner", help="With the owner's database address instead of a token."),
     ] = False,
     reason: Reason = None,
+    dry_run: DryRun = False,
+    if_revision: IfRevision = None,
 ) -> None:
     """Sign a token for a member. It is shown once, alone on stdout.
 
@@ -42,8 +44,11 @@ def issue(
         return issue_token(change, email, file, lifetime=lifetime, as_owner=as_owner)
 
     here = current()
-    options = writes.options(reason=reason, dry_run=False)
+    options = writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision)
     issued, outcome = (here.write_as_owner if as_owner else here.write)(apply, options)
+    if not outcome.committed:
+        writes.report(here, outcome, {"email": email, "token": None}, "")
+        return
     if here.output != "table":
         output.emit(output.plain(issued) | writes.summary(outcome), here.output)
         return
@@ -90,6 +95,7 @@ def revoke(
     token_id: Annotated[str, typer.Argument(metavar="ID", help="As `token list` shows it.")],
     reason: Reason = None,
     dry_run: DryRun = False,
+    if_revision: IfRevision = None,
 ) -> None:
     """Refuse a token from now on."""
     from core.services.tokens import revoke_token
@@ -97,7 +103,7 @@ def revoke(
     here = current()
     _, outcome = here.write(
         lambda change: revoke_token(change, token_id),
-        writes.options(reason=reason, dry_run=dry_run),
+        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
     )
     verb = "revoked" if outcome.changed else "was revoked already:"
     writes.report(here, outcome, {"token": token_id}, f"{verb} {token_id}")

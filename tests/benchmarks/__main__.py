@@ -1,0 +1,52 @@
+"""All measurements: a table for people, and bench-results/results.json for machines."""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks import command_line, read_server
+
+_RESULTS = Path("bench-results") / "results.json"
+
+
+def main() -> int:
+    _require_tools()
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"on {machine}\n")
+    ratios = command_line.run()
+    for ratio in ratios:
+        print(
+            f"{ratio.name}: {ratio.seconds:.3f} s / {ratio.baseline_seconds:.3f} s"
+            f" = {ratio.ratio:.2f} (at most {ratio.bound})"
+        )
+    print()
+    reads = read_server.measure(rounds=7, seconds=4)
+    read_server.show(reads)
+    results: dict[str, Any] = {
+        "machine": machine,
+        "command_line": [asdict(ratio) for ratio in ratios],
+        "read_server": reads,
+    }
+    _RESULTS.parent.mkdir(exist_ok=True)
+    _RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    print(f"\nwritten to {_RESULTS}")
+    return 0
+
+
+def _require_tools() -> None:
+    """wrk makes the load; as root on Debian it is fetched."""
+    if shutil.which("wrk") is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        subprocess.run(["apt-get", "update", "-qq"], check=True)
+        subprocess.run(["apt-get", "install", "-qq", "-y", "wrk"], check=True)
+    if shutil.which("wrk") is None or shutil.which("taskset") is None:
+        raise SystemExit("make bench needs wrk and taskset (Debian: wrk, util-linux)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
