@@ -1,0 +1,1 @@
+"""The read server: applications read flags and configs from it, cache first."""

@@ -61,8 +61,10 @@ def upgrade(url: Secret, *, prefix: str, to: str = "head") -> Status:
         connection.commit()
         with translated():
             command.upgrade(_config(connection), to)
+        complete = not status(connection).pending  # the grants speak of the newest schema
         connection.commit()
-        apply(driver(connection), schema_statements(prefix))
+        if complete:
+            apply(driver(connection), schema_statements(prefix))
         return before
 
 

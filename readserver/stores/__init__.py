@@ -1,0 +1,1 @@
+"""One store for each medium: memory, Redis, Postgres. `readserver.provider` composes them."""

@@ -1,0 +1,160 @@
+"""Puts the parts together: two ASGI applications over one provider, and the tasks beside them."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from core.errors import FlagctlError, InvalidInputError
+from core.settings import Settings
+from readserver import errors
+from readserver.audit_log import AuditLog
+from readserver.broadcast import RedisSubscriber
+from readserver.checker import Checker
+from readserver.endpoints import admin, docs, health, metrics
+from readserver.endpoints.served import ServedEndpoint
+from readserver.fast_path import FastPath, Memo
+from readserver.listener import PostgresListener
+from readserver.provider import Provider
+from readserver.stores.memory import MemoryStore
+from readserver.stores.postgres import PostgresStore
+from readserver.stores.redis import RedisStore, connect
+from readserver.telemetry import Counts, Gauges, Telemetry
+from readserver.truth import Truth
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Applications:
+    """What the listeners serve. `both` is for one port with everything."""
+
+    public: ASGIApp
+    admin: ASGIApp
+    both: ASGIApp
+    provider: Provider
+    counts: Counts
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> "AsyncIterator[Applications]":
+    """The applications with everything beside them started, and stopped at the end.
+
+    Raises InvalidInputError for an address that cannot be read. Neither Postgres nor Redis has to
+    be there yet.
+    """
+    database = settings.require("reader_database_url")
+    truth, memo, counts, slot = Truth(), Memo(), Counts(), asyncio.Lock()
+    redis = _redis(settings, counts)
+    postgres = PostgresStore(database, counts)
+    provider = Provider(
+        memory=MemoryStore(),
+        redis=redis,
+        postgres=postgres,
+        truth=truth,
+        counts=counts,
+        ask_for_check=lambda: checker.soon(),
+        ask_about_unknown=lambda: checker.for_unknown(),
+        on_change=memo.forget,
+    )
+    checker = Checker(
+        database,
+        interval=settings.check_interval,
+        slot=slot,
+        counts=counts,
+        on_answer=provider.verified,
+        on_failure=provider.lost,
+    )
+    listener = PostgresListener(
+        settings.listen_database_url or database,
+        on_message=provider.hint,
+        on_connection=checker.soon,
+    )
+    tasks = [("checker", checker.run), ("listener", listener.run)]
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(postgres.close)
+        if redis is not None and settings.redis_url is not None:
+            stack.push_async_callback(redis.close)
+            client = connect(settings.redis_url, timeout=2.0)
+            stack.push_async_callback(client.aclose)
+            subscriber = RedisSubscriber(
+                client,
+                on_message=provider.hint,
+                on_connection=checker.soon,
+                on_up=redis.mark_up,
+                on_down=redis.mark_down,
+            )
+            tasks.append(("subscriber", subscriber.run))
+        stack.push_async_callback(provider.close)
+        stack.push_async_callback(
+            _stop, [asyncio.create_task(_supervise(name, run)) for name, run in tasks]
+        )
+
+        def gauges() -> Gauges:
+            return Gauges(
+                environments=len(provider),
+                age_seconds=truth.age_seconds,
+                stale=truth.is_stale,
+                postgres_up=truth.is_reachable,
+                redis_up=redis is not None and redis.is_up,
+            )
+
+        slow_path = ServedEndpoint(provider, truth, memo, counts)
+        public = health.routes(provider, truth, redis)
+        private = [
+            *admin.routes(AuditLog(database, slot)),
+            *metrics.routes(Telemetry(counts, gauges).registry()),
+            *docs.routes(),
+        ]
+        yield Applications(
+            public=FastPath(memo, slow_path, _router(public), counts),
+            admin=_router([*private, *public]),
+            both=FastPath(memo, slow_path, _router([*private, *public]), counts),
+            provider=provider,
+            counts=counts,
+        )
+
+
+def _redis(settings: Settings, counts: Counts) -> RedisStore | None:
+    if settings.redis_url is None:
+        return None
+    try:
+        return RedisStore(connect(settings.redis_url), counts)
+    except ValueError:
+        raise InvalidInputError(
+            "the address of Redis cannot be read",
+            hint="it looks like redis://:password@host:6379/0",
+        ) from None
+
+
+def _router(routes: list[BaseRoute]) -> ASGIApp:
+    handlers = dict.fromkeys((HTTPException, FlagctlError, Exception), errors.handle)
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _supervise(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """A task that ends by a fault of ours is started again: without it, changes would be missed."""
+    while True:
+        try:
+            await run()
+        except Exception as error:
+            _log.error("a task failed and is started again", exc_info=error, extra={"task": name})
+        await asyncio.sleep(1)
+
+
+async def _stop(tasks: list["asyncio.Task[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

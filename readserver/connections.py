@@ -1,0 +1,86 @@
+"""Connections to Postgres as the server makes them: read-only, named, and never waited for long."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+
+import psycopg
+from psycopg import conninfo, sql
+from psycopg.pq.abc import PGconn
+
+from core.db import parameters, translated
+from core.errors import UnavailableError
+from core.settings import Secret
+
+APPLICATION_NAME: Final = "flagctl readserver"
+# A peer that vanished without a word is noticed by the kernel after about 15 s.
+_KEEPALIVE: Final = {"keepalives_idle": 10, "keepalives_interval": 2, "keepalives_count": 3}
+
+
+def with_connect_timeout(url: Secret, seconds: int) -> Secret:
+    """The address with a connect time-out (2 s at least, says libpq) and keep-alives."""
+    parts = {"connect_timeout": seconds, **_KEEPALIVE, **parameters(url)}
+    return Secret(conninfo.make_conninfo("", **parts))
+
+
+def session_settings(seconds: float) -> sql.Composed:
+    """What a new connection is told first. A SET, not start-up `options`: poolers refuse those."""
+    return sql.SQL(
+        "SET default_transaction_read_only = on; SET statement_timeout = {}; SET lock_timeout = {}"
+    ).format(sql.Literal(f"{int(seconds * 1000)}ms"), sql.Literal(f"{int(seconds * 1000)}ms"))
+
+
+def cut(connection: PGconn) -> None:
+    """Shut the socket under a connection: whoever waits on it gets an error at once.
+
+    Cancelling would wait for the server in turn, which is just what a hung one does not allow.
+    """
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.socket)) as twin:
+        twin.shutdown(socket.SHUT_RDWR)
+
+
+@asynccontextmanager
+async def open_connection(
+    url: Secret, *, seconds: float, lasting: bool = False
+) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """An asynchronous connection in autocommit, for at most `seconds` in all.
+
+    `lasting`: the limit is for connecting only. Errors of Postgres come as core.db translates them,
+    a time-out as UnavailableError.
+    """
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + seconds
+    with translated():
+        try:
+            async with asyncio.timeout_at(ends_at):
+                connection = await psycopg.AsyncConnection.connect(
+                    with_connect_timeout(url, 60).reveal(),
+                    application_name=APPLICATION_NAME,
+                    autocommit=True,
+                    prepare_threshold=None,
+                )
+        except TimeoutError:
+            raise UnavailableError("Postgres took too long to accept a connection") from None
+        try:
+            async with deadline(connection, ends_at - loop.time()):
+                await connection.execute(session_settings(seconds))
+            if lasting:
+                yield connection
+            else:
+                async with deadline(connection, ends_at - loop.time()):
+                    yield connection
+        finally:
+            await connection.close()
+
+
+@asynccontextmanager
+async def deadline(connection: psycopg.AsyncConnection[Any], seconds: float) -> AsyncIterator[None]:
+    """Cut the connection when what happens inside takes longer."""
+    timer = asyncio.get_running_loop().call_later(max(seconds, 0), cut, connection.pgconn)
+    try:
+        yield
+    finally:
+        timer.cancel()

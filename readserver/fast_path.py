@@ -1,0 +1,100 @@
+"""`GET /v1/flags` and `/v1/configs` out of memory: a plain ASGI callable ahead of the router.
+
+A credential that was accepted once is remembered with its finished answers until anything changes.
+From then on a request costs one look-up by the bytes of its key, and two sends. Whatever is not
+exactly that (another method, a list of tags, an unknown query…) takes the slow path, which decides
+everything and is the only place that does.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import time
+from typing import Any, Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from readserver.answers import CONFIGS, FLAGS, Variants
+from readserver.conditional import accepts_gzip
+from readserver.telemetry import Counts
+
+SlowPath = Callable[[Scope, Send], Awaitable[None]]
+_MOST_REMEMBERED: Final = 10_000  # credentials for each path
+_EMPTY: Final[dict[str, Any]] = {"type": "http.response.body", "body": b""}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Remembered:
+    """An accepted credential: what it gets, until when, and for which raw query strings."""
+
+    variants: Variants
+    expires_at: float  # seconds since 1970; infinity without an end
+    queries: frozenset[bytes]
+
+
+class Memo:
+    """Accepted credentials by path and header bytes. Emptied whenever anything changes."""
+
+    def __init__(self) -> None:
+        self.by_path: dict[str, dict[bytes, Remembered]] = {FLAGS: {}, CONFIGS: {}}
+
+    def remember(self, path: str, credential: bytes, entry: Remembered) -> None:
+        known = self.by_path[path]
+        if len(known) >= _MOST_REMEMBERED:
+            known.clear()
+        known[credential] = entry
+
+    def forget(self) -> None:
+        for known in self.by_path.values():
+            known.clear()
+
+
+class FastPath:
+    """Answers from the memo, else by the slow path; every other path goes to `app`."""
+
+    def __init__(self, memo: Memo, slow_path: SlowPath, app: ASGIApp, counts: Counts) -> None:
+        self._by_path = memo.by_path
+        self._slow_path = slow_path
+        self._app = app
+        self._counts = counts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        known = self._by_path.get(scope["path"]) if scope["type"] == "http" else None
+        if known is None:
+            await self._app(scope, receive, send)
+            return
+        credential = if_none_match = accept_encoding = None
+        for name, value in scope["headers"]:
+            if name == b"authorization" or name == b"x-api-key":
+                if credential is not None:
+                    break
+                credential = value
+            elif name == b"accept-encoding":
+                if accept_encoding is not None:
+                    break
+                accept_encoding = value
+            elif name == b"if-none-match":
+                if if_none_match is not None:
+                    break
+                if_none_match = value
+        else:
+            entry = known.get(credential)  # type: ignore[arg-type]
+            if (
+                entry is not None
+                and scope["method"] == "GET"
+                and scope["query_string"] in entry.queries
+                and time() < entry.expires_at
+            ):
+                answer = entry.variants.gzip
+                if answer is None or accept_encoding is None or not accepts_gzip(accept_encoding):
+                    answer = entry.variants.identity
+                if if_none_match is None:
+                    self._counts.memory_hits += 1
+                    await send(answer.start)
+                    await send(answer.content)
+                    return
+                if if_none_match == answer.etag:
+                    self._counts.memory_not_modified += 1
+                    await send(answer.not_modified)
+                    await send(_EMPTY)
+                    return
+        await self._slow_path(scope, send)

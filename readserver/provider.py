@@ -1,0 +1,239 @@
+"""Composes the stores: memory, then Redis, then Postgres. The place to read about staleness.
+
+- A snapshot in memory answers without any I/O.
+- A miss, a message and a check that finds something newer all start one flight for the
+  environment: Redis if its copy is sealed and new enough, else Postgres; then the others are
+  filled.
+- While a flight is up, what is held keeps serving. It is replaced only by something newer, or by
+  what Postgres says when Postgres itself went back.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from core.errors import FlagctlError, UnavailableError
+from core.snapshot.document import Snapshot, Version
+from core.snapshot.load import State
+from readserver.answers import Prepared, prepare
+from readserver.stores.contract import Loader, SharedCache
+from readserver.stores.memory import MemoryStore
+from readserver.telemetry import Counts
+from readserver.truth import Truth
+
+MISS_TIMEOUT_SECONDS: Final = 10.0
+_PAUSE_AFTER_FALSE_HINT: Final = 0.05  # seconds
+_FEW: Final = 100  # flags and configs
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Prepared answers, and where this request's snapshot came from: memory, redis, database."""
+
+    prepared: Prepared
+    source: str
+
+
+class Provider:
+    """Snapshots by environment id. Lives on one event loop."""
+
+    def __init__(
+        self,
+        *,
+        memory: MemoryStore,
+        redis: SharedCache | None,
+        postgres: Loader,
+        truth: Truth,
+        counts: Counts,
+        ask_for_check: Callable[[], None],
+        ask_about_unknown: Callable[[], bool],
+        on_change: Callable[[], None],
+    ) -> None:
+        """`ask_about_unknown` asks for a check and says whether one is granted: it is rationed.
+        `on_change` is called whenever an answer may be another than before."""
+        self._memory = memory
+        self._redis = redis
+        self._postgres = postgres
+        self._truth = truth
+        self._counts = counts
+        self._ask_for_check = ask_for_check
+        self._ask_about_unknown = ask_about_unknown
+        self._on_change = on_change
+        self._prepared: dict[str, Prepared] = {}
+        self._kept_at: dict[str, float] = {}
+        self._hints: dict[str, int] = {}
+        self._went_back: set[str] = set()
+        self._flights: dict[str, asyncio.Task[str]] = {}
+        self._background: set[asyncio.Task[object]] = set()
+
+    def __len__(self) -> int:
+        return len(self._memory)
+
+    async def get(self, environment_id: str) -> Found | None:
+        """The environment's answers; None when there is no such environment.
+
+        Raises UnavailableError when nothing is held and no store can say.
+        """
+        if held := self._prepared.get(environment_id):
+            return Found(held, "memory")
+        await self._truth.first_word()
+        if not self._truth.is_known:
+            raise UnavailableError("Postgres cannot be reached, and nothing is held")
+        # Ids are cheap to make up, so those that Postgres did not list are rationed.
+        if not self._truth.has(environment_id) and not self._ask_about_unknown():
+            if self._truth.is_stale:
+                raise UnavailableError("Postgres cannot be reached to say whether this exists")
+            return None
+        source = await self._fly(environment_id)
+        prepared = self._prepared.get(environment_id)
+        return Found(prepared, source) if prepared is not None else None
+
+    async def _fly(self, environment_id: str) -> str:
+        """Wait for the environment's one flight; where it got the snapshot from."""
+        try:
+            async with asyncio.timeout(MISS_TIMEOUT_SECONDS):
+                return await asyncio.shield(self._start(environment_id))
+        except TimeoutError:
+            raise UnavailableError("the stores take too long to answer") from None
+
+    def hint(self, environment_id: str, revision: int, channel: str) -> None:
+        """Somebody says that the environment is at this revision. It may be forged, or late."""
+        self._counts.notifications[channel] += 1
+        held = self._memory.version(environment_id)
+        if held is None and not self._truth.has(environment_id):
+            # A new environment, most likely; but whoever reaches Redis can make up ids.
+            self._ask_for_check() if channel == "postgres" else self._ask_about_unknown()
+            return
+        if held is not None and revision <= held.revision:
+            return
+        self._hints[environment_id] = max(revision, self._hints.get(environment_id, 0))
+        if held is not None:
+            self._start(environment_id)
+
+    def verified(self, state: State, asked_at: float) -> None:
+        """A check answered: drop what was deleted, reload what is not what Postgres has."""
+        was_stale = self._truth.is_stale
+        self._truth.learn(state, asked_at)
+        if self._redis is not None:
+            self._redis.trust(state.secret)
+        for snapshot in self._memory:
+            id_ = snapshot.environment_id
+            if self._kept_at[id_] > asked_at:
+                continue  # newer than the question
+            now = state.versions.get(id_)
+            if now is None:
+                self._drop(id_)
+            elif now != snapshot.version:
+                if now.epoch == snapshot.epoch and now.revision <= snapshot.revision:
+                    self._went_back.add(id_)
+                self._start(id_)
+        if was_stale:
+            self._on_change()
+
+    def lost(self) -> None:
+        """Postgres cannot be reached: what is held serves on, and says so."""
+        if self._truth.is_reachable:
+            _log.warning("Postgres cannot be reached; serving what is held")
+        self._truth.lose()
+        self._on_change()
+
+    def _start(self, environment_id: str) -> asyncio.Task[str]:
+        flight = self._flights.get(environment_id)
+        if flight is None:
+            flight = asyncio.create_task(self._refresh(environment_id))
+            self._flights[environment_id] = flight
+            flight.add_done_callback(lambda done: self._landed(environment_id, done))
+        return flight
+
+    def _landed(self, environment_id: str, flight: asyncio.Task[str]) -> None:
+        self._flights.pop(environment_id, None)
+        if flight.cancelled():
+            return
+        error = flight.exception()
+        if error is not None and not isinstance(error, FlagctlError):
+            _log.error("a load failed", exc_info=error)
+
+    async def _refresh(self, environment_id: str) -> str:
+        """Fetch until no hint is left that came after the fetch began."""
+        while True:
+            hint = self._hints.pop(environment_id, 0)
+            held = self._memory.version(environment_id)
+            source = await self._fetch(environment_id, hint, held)
+            now = self._memory.version(environment_id)
+            if now is None or self._hints.get(environment_id, 0) <= now.revision:
+                self._hints.pop(environment_id, None)
+                return source
+            if now == held:
+                await asyncio.sleep(_PAUSE_AFTER_FALSE_HINT)
+
+    async def _fetch(self, environment_id: str, hint: int, held: Version | None) -> str:
+        went_back = environment_id in self._went_back
+        if not went_back:
+            snapshot = await self._from_redis(environment_id, hint)
+            if snapshot is not None and (held is None or snapshot.version.is_newer_than(held)):
+                self._counts.redis_hits += 1
+                await self._keep(snapshot)
+                return "redis"
+        if self._truth.is_stale:
+            if held is None:
+                raise UnavailableError("Postgres cannot be reached, and nothing is held")
+            return "memory"
+        try:
+            found = await self._postgres.refresh(environment_id, unless=None if went_back else held)
+        except UnavailableError:
+            self.lost()
+            self._ask_for_check()
+            raise
+        self._went_back.discard(environment_id)
+        if found is None:
+            self._drop(environment_id)
+        elif isinstance(found, Snapshot):
+            self._truth.learn_one(environment_id, found.version)
+            await self._keep(found, replace=went_back)
+            self._fill_redis(found, replace=went_back)
+        return "database"
+
+    async def _from_redis(self, environment_id: str, hint: int) -> Snapshot | None:
+        """Redis's copy, if it is at least what Postgres last said. A hint that only Postgres could
+        confirm does not count while Postgres is away."""
+        bound = self._truth.bound(environment_id, 0 if self._truth.is_stale else hint)
+        if self._redis is None or bound is None:
+            return None
+        return await self._redis.get(environment_id, bound)
+
+    async def _keep(self, snapshot: Snapshot, *, replace: bool = False) -> None:
+        """Prepare the answers, then put snapshot and answers in place at once."""
+        served = snapshot.served
+        if len(served.flags) + len(served.configs) <= _FEW:
+            prepared = prepare(snapshot)  # takes less than handing it to a thread
+        else:
+            prepared = await asyncio.to_thread(prepare, snapshot)
+        if self._memory.keep(snapshot, replace=replace):
+            self._prepared[snapshot.environment_id] = prepared
+            self._kept_at[snapshot.environment_id] = time.monotonic()
+            self._on_change()
+
+    def _fill_redis(self, snapshot: Snapshot, *, replace: bool) -> None:
+        if self._redis is not None:
+            task: asyncio.Task[object] = asyncio.create_task(
+                self._redis.put(snapshot, replace=replace)
+            )
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+
+    def _drop(self, environment_id: str) -> None:
+        self._memory.drop(environment_id)
+        self._prepared.pop(environment_id, None)
+        self._kept_at.pop(environment_id, None)
+        self._hints.pop(environment_id, None)
+        self._on_change()
+
+    async def close(self) -> None:
+        tasks = [*self._flights.values(), *self._background]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,135 @@
+"""Sockets and signals: both listeners in one process, stopped together and politely."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from core.errors import InvalidInputError
+from core.settings import Settings, parse_address
+
+_GRACE_SECONDS: Final = 10
+_KEEP_ALIVE_SECONDS: Final = 75  # longer than the idle time of common load balancers
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Bound, not yet listening. `admin` is None when one port serves everything."""
+
+    public: socket.socket
+    admin: socket.socket | None
+
+    def close(self) -> None:
+        for bound in (self.public, self.admin):
+            if bound is not None:
+                bound.close()
+
+
+def bind(settings: Settings) -> Sockets:
+    """Bind the addresses of the settings; port 0 takes a free one. Raises InvalidInputError."""
+    public = _bind(settings.listen, "listen")
+    if settings.admin_listen == settings.listen:
+        return Sockets(public, None)
+    try:
+        return Sockets(public, _bind(_admin_address(settings, public), "admin_listen"))
+    except InvalidInputError:
+        public.close()
+        raise
+
+
+def _admin_address(settings: Settings, public: socket.socket) -> str:
+    """By default this machine only, and the port after the public one (a free one after 0)."""
+    if settings.admin_listen is not None:
+        return settings.admin_listen
+    if parse_address(settings.listen)[1] == 0:
+        return "127.0.0.1:0"
+    port = public.getsockname()[1]
+    if port == 65_535:
+        raise InvalidInputError("there is no port after 65535", hint="set FLAGCTL_ADMIN_LISTEN")
+    return f"127.0.0.1:{port + 1}"
+
+
+def _bind(address: str, setting: str) -> socket.socket:
+    host, port = parse_address(address)
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(where)
+            bound.listen(1)  # fails now, rather than later, when another listens
+        except OSError:
+            bound.close()
+            raise
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not an address of this machine"
+        raise InvalidInputError(
+            f"{setting}: cannot listen on {address}: {reason}",
+            hint=f"stop what uses it, or set FLAGCTL_{setting.upper()}",
+        ) from None
+    bound.setblocking(False)  # noqa: FBT003 - the library's name for it
+    return bound
+
+
+def shown(bound: socket.socket) -> str:
+    """HOST:PORT as it was bound."""
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals alone: two servers share them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _server(app: ASGIApp) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=2_048,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+    )
+
+
+async def serve(listeners: list[tuple[ASGIApp, socket.socket]]) -> None:
+    """Serve until SIGINT or SIGTERM; what is in flight is answered first."""
+    servers = [_server(app) for app, _ in listeners]
+
+    def stop() -> None:
+        for server in servers:
+            server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    addresses = [shown(bound) for _, bound in listeners]
+    _log.info("listening", extra={"listen": addresses[0], "admin_listen": addresses[-1]})
+    await asyncio.gather(
+        *(
+            server.serve(sockets=[bound])
+            for server, (_, bound) in zip(servers, listeners, strict=True)
+        )
+    )
+    _log.info("stopped")

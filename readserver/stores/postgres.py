@@ -1,0 +1,104 @@
+"""The truth: snapshots loaded from Postgres, in a thread, over one connection that is kept."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+import psycopg
+from sqlalchemy import Connection
+
+from core import db
+from core.errors import UnavailableError
+from core.settings import Secret
+from core.snapshot.document import Snapshot, Version
+from core.snapshot.load import load
+from readserver.connections import APPLICATION_NAME, cut, session_settings, with_connect_timeout
+from readserver.telemetry import Counts
+
+LOAD_TIMEOUT_SECONDS: Final = 8.0
+CONNECT_TIMEOUT_SECONDS: Final = 2
+T = TypeVar("T")
+
+
+class PostgresStore:
+    """Loads one environment at a time: one thread, one connection, which a failure renews."""
+
+    def __init__(self, url: Secret, counts: Counts) -> None:
+        self._url = with_connect_timeout(url, CONNECT_TIMEOUT_SECONDS)
+        self._counts = counts
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="flagctl-load")
+        self._stack: contextlib.ExitStack | None = None
+        self._connection: Connection | None = None
+        self._driver: psycopg.Connection[Any] | None = None
+
+    async def get(self, environment_id: str, at_least: Version | None = None) -> Snapshot | None:  # noqa: ARG002 - what Postgres has is the truth, whatever a hint says
+        found = await self.refresh(environment_id)
+        assert not isinstance(found, Version)  # noqa: S101 - only with `unless`
+        return found
+
+    async def refresh(
+        self, environment_id: str, *, unless: Version | None = None
+    ) -> Snapshot | Version | None:
+        """As core.snapshot.load. Raises UnavailableError within LOAD_TIMEOUT_SECONDS."""
+        self._counts.postgres_loads += 1
+        try:
+            return await self._run(lambda: self._load(environment_id, unless))
+        except UnavailableError:
+            self._counts.postgres_failures += 1
+            raise
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        try:
+            async with asyncio.timeout(LOAD_TIMEOUT_SECONDS):
+                return await asyncio.shield(future)
+        except TimeoutError:
+            # The thread waits for a server that says nothing. Without its socket it stops at once.
+            if self._driver is not None:
+                cut(self._driver.pgconn)
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+            raise UnavailableError("Postgres took too long to answer") from None
+
+    def _load(self, environment_id: str, unless: Version | None) -> Snapshot | Version | None:
+        fresh = self._connection is None
+        try:
+            return load(self._connect(), environment_id, unless=unless)
+        except Exception as error:
+            self._disconnect()
+            if fresh or not isinstance(error, UnavailableError):
+                raise
+        # The kept connection may have been lost long ago: only a new one tells.
+        try:
+            return load(self._connect(), environment_id, unless=unless)
+        except Exception:
+            self._disconnect()
+            raise
+
+    def _connect(self) -> Connection:
+        if self._connection is None:
+            stack = contextlib.ExitStack()
+            connection = stack.enter_context(
+                db.connect(self._url, application_name=APPLICATION_NAME)
+            )
+            self._stack, self._connection = stack, connection
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)  # noqa: S101 - narrows the type
+            self._driver = driver
+            with db.translated():
+                driver.execute(session_settings(LOAD_TIMEOUT_SECONDS))
+                driver.commit()
+        return self._connection
+
+    def _disconnect(self) -> None:
+        stack, self._stack, self._connection, self._driver = self._stack, None, None, None
+        if stack is not None:
+            with contextlib.suppress(Exception):
+                stack.close()
+
+    async def close(self) -> None:
+        if self._driver is not None:
+            cut(self._driver.pgconn)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+        self._thread.shutdown(wait=False, cancel_futures=True)

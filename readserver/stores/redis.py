@@ -1,0 +1,127 @@
+"""The copy in Redis: verified before anything in it is believed, and never waited for long."""
+
+import asyncio
+import logging
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from core.cache import keys, scripts
+from core.settings import Secret
+from core.snapshot import codec
+from core.snapshot.document import Snapshot, Version
+from readserver.telemetry import Counts
+
+TIMEOUT_SECONDS: Final = 0.25
+_FIELDS: Final = ("epoch", "revision", "stamp", "mac", "data")
+_LARGE: Final = 100_000  # bytes; from here on decoding would hold up the event loop
+_log = logging.getLogger(__name__)
+
+
+def connect(url: Secret, *, timeout: float = TIMEOUT_SECONDS) -> "Redis":
+    """A client that neither retries nor waits. Opens no connection yet. Raises ValueError."""
+    return Redis.from_url(
+        url.reveal(),
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=8,
+        client_name="flagctl-readserver",
+    )
+
+
+class RedisStore:
+    """Snapshots in Redis, sealed with Postgres's secret. No method raises for what Redis does.
+
+    After a failure it answers "nothing" without asking, until `mark_up` says that Redis is back:
+    the subscription finds that out, so that no request has to.
+    """
+
+    def __init__(self, client: "Redis", counts: Counts) -> None:
+        self._client = client
+        self._counts = counts
+        self._secret: bytes | None = None
+        self._unusable: dict[str, scripts.Seen] = {}
+        self.is_up = True
+
+    def trust(self, secret: bytes) -> None:
+        """The secret of the seals, from Postgres. Before it is known, nothing here is usable."""
+        self._secret = secret
+
+    def mark_up(self) -> None:
+        self.is_up = True
+
+    def mark_down(self) -> None:
+        if self.is_up:
+            _log.warning("Redis does not answer; reading on without it")
+        self.is_up = False
+
+    async def get(self, environment_id: str, at_least: Version | None = None) -> Snapshot | None:
+        if self._secret is None:
+            return None
+        self._unusable.pop(environment_id, None)
+        fields = await self._ask(self._client.hmget(keys.snapshot_key(environment_id), _FIELDS))
+        if fields is None or fields[1] is None:
+            return None
+        epoch, revision, stamp, mac, data = (field or b"" for field in fields)
+        snapshot = None
+        if data:
+            snapshot = await self._open(environment_id, epoch, revision, stamp, mac, data)
+        if snapshot is None:
+            self._unusable[environment_id] = scripts.Seen(epoch, revision, stamp, mac)
+        elif at_least is not None and not snapshot.version.is_at_least(at_least):
+            return None
+        return snapshot
+
+    async def _open(self, environment_id: str, *fields: bytes) -> Snapshot | None:
+        epoch, revision, stamp, mac, data = fields
+        try:
+            version = Version(epoch.decode(), int(revision), stamp.decode())
+            sealed = codec.Sealed(environment_id, version, data, mac)
+            assert self._secret is not None  # noqa: S101 - get() asked
+            if len(data) < _LARGE:
+                return codec.unseal(sealed, self._secret)
+            return await asyncio.to_thread(codec.unseal, sealed, self._secret)
+        except ValueError as error:  # RefusedError, and a revision or epoch that is none
+            self._counts.refused += 1
+            _log.warning(
+                "a snapshot in Redis was refused; it will be replaced",
+                extra={"environment_id": environment_id, "reason": type(error).__name__},
+            )
+            return None
+
+    async def put(self, snapshot: Snapshot, *, replace: bool = False) -> bool:
+        """Keep it unless newer; an unusable entry that `get` just saw is replaced as well."""
+        if self._secret is None or not self.is_up:
+            return False
+        sealed = await asyncio.to_thread(codec.seal, snapshot, self._secret)
+        arguments = scripts.put_arguments(
+            snapshot.epoch,
+            snapshot.revision,
+            snapshot.stamp,
+            mac=sealed.mac,
+            data=sealed.data,
+            seen=self._unusable.pop(snapshot.environment_id, None),
+            replace=replace,
+        )
+        key = keys.snapshot_key(snapshot.environment_id)
+        return bool(await self._ask(self._client.eval(scripts.PUT_IF_NEWER, 1, key, *arguments)))
+
+    async def _ask(self, command: Any) -> Any:
+        """The answer, or None when Redis fails or takes too long; then it counts as down."""
+        if not self.is_up:
+            command.close()
+            return None
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return await command
+        except (RedisError, OSError, TimeoutError):
+            self._counts.redis_failures += 1
+            self.mark_down()
+            return None
+
+    async def close(self) -> None:
+        await self._client.aclose()

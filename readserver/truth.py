@@ -1,0 +1,75 @@
+"""What Postgres said last, and how long ago. Everything else is measured against this."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from core.snapshot.document import Version
+from core.snapshot.load import State
+
+
+class Truth:
+    """The last known state of all environments, and whether Postgres can be reached."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` gives seconds, as time.monotonic does."""
+        self._clock = clock
+        self._state: State | None = None
+        self._verified_at: float | None = None
+        self._asked = asyncio.Event()
+        self.is_reachable = False
+
+    @property
+    def is_known(self) -> bool:
+        """Whether Postgres ever answered this process."""
+        return self._state is not None
+
+    @property
+    def is_stale(self) -> bool:
+        return not self.is_reachable
+
+    @property
+    def age_seconds(self) -> float:
+        """Since Postgres last confirmed what is served; 0 before it ever did."""
+        return 0.0 if self._verified_at is None else max(0.0, self._clock() - self._verified_at)
+
+    def version(self, environment_id: str) -> Version | None:
+        return self._state.versions.get(environment_id) if self._state is not None else None
+
+    def has(self, environment_id: str) -> bool:
+        return self.version(environment_id) is not None
+
+    def bound(self, environment_id: str, hint: int) -> Version | None:
+        """What a copy must at least be: what Postgres said, or the revision that a hint promises.
+
+        None when Postgres never answered: then nothing from Redis can be judged.
+        """
+        if self._state is None:
+            return None
+        known = self._state.versions.get(environment_id)
+        if known is None or hint > known.revision:
+            return Version(self._state.epoch, hint, "")
+        return known
+
+    def learn(self, state: State, asked_at: float) -> None:
+        """A check answered; `asked_at` is when it was asked, by this clock."""
+        self._state = state
+        self._verified_at = asked_at
+        self.is_reachable = True
+        self._asked.set()
+
+    def learn_one(self, environment_id: str, version: Version) -> None:
+        """A load answered, between two checks."""
+        if self._state is not None:
+            versions = {**self._state.versions, environment_id: version}
+            self._state = replace(self._state, epoch=version.epoch, versions=versions)
+
+    def lose(self) -> None:
+        """Postgres could not be reached."""
+        self.is_reachable = False
+        self._asked.set()
+
+    async def first_word(self) -> None:
+        """Wait until Postgres was asked once, with whatever result."""
+        await self._asked.wait()
