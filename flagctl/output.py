@@ -163,6 +163,21 @@ def ask_to_type(key: str, *, noun: str, needed: bool) -> None:
         raise ConfirmationNeededError(
             f"deleting the {noun} {key!r} needs a word", hint="pass --yes to delete it"
         )
-    typed = typer.prompt(f"Type {key} to delete it", err=True)
-    if typed != key:
+    if _ask(f"Type {key} to delete it: ") != key:
         raise typer.Abort
+
+
+def confirm(what: str) -> None:
+    """Ask whether to go on; anything but a yes stops."""
+    say(f"{what}.")
+    if _ask("Go on? [y/N]: ").strip().lower() not in ("y", "yes"):
+        raise typer.Abort
+
+
+def _ask(question: str) -> str:
+    """All of it on stderr; Typer's own prompt leaves a space on stdout."""
+    typer.echo(question, err=True, nl=False)
+    answer = sys.stdin.readline()
+    if not answer:
+        raise typer.Abort
+    return answer.rstrip("\n")

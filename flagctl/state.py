@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import typer
-
 from flagctl import output
 
 if TYPE_CHECKING:
@@ -131,8 +129,7 @@ class State:
                 raise ConfirmationNeededError(
                     error.message, hint="pass --yes to do it all the same"
                 ) from None
-            output.say(f"{error.message}.")
-            typer.confirm("Go on?", abort=True, err=True)
+            output.confirm(error.message)
             return attempt(replace(options, confirmed=True))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Text, and_, cast, func, select, text
+from sqlalchemy import Connection, Text, and_, bindparam, cast, func, select, text
 
 from core.auth.api_keys import KeyKind
 from core.db import translated
@@ -26,6 +26,48 @@ FROM (SELECT flagctl.epoch() AS epoch) i
 CROSS JOIN flagctl.snapshot_key k
 LEFT JOIN flagctl.environments e ON true
 """
+
+
+# Built once: building them takes as long as running them.
+_LIMIT: Final = text(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'")
+_ENVIRONMENT: Final = select(
+    Environment.id,
+    Environment.organization_id,
+    Environment.key,
+    Environment.revision,
+    cast(Environment.stamp, Text).label("stamp"),
+    func.flagctl.epoch(type_=Text).label("epoch"),
+).where(Environment.public_id == bindparam("environment"))
+_FLAGS: Final = (
+    select(
+        Flag.key,
+        Flag.type,
+        cast(Flag.variants, Text).label("variants"),
+        Flag.on_variant,
+        Flag.off_variant,
+        Flag.default_enabled,
+        Flag.client_visible,
+        Override.enabled.label("override_enabled"),
+        cast(Override.targeting, Text).label("targeting"),
+    )
+    .join_from(
+        Flag,
+        Override,
+        and_(Override.flag_id == Flag.id, Override.environment_id == bindparam("environment")),
+        isouter=True,
+    )
+    .where(Flag.organization_id == bindparam("organization"), Flag.archived_at.is_(None))
+)
+_CONFIGS: Final = (
+    select(
+        Config.key, Config.type, Config.client_visible, cast(ConfigValue.value, Text).label("text")
+    )
+    .join_from(Config, ConfigValue, ConfigValue.config_id == Config.id)
+    .where(ConfigValue.environment_id == bindparam("environment"))
+)
+_KEYS: Final = select(ApiKey.digest, ApiKey.public_id, ApiKey.kind, ApiKey.expires_at).where(
+    ApiKey.environment_id == bindparam("environment"), ApiKey.revoked_at.is_(None)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +102,8 @@ def load(
         isolation_level="REPEATABLE READ", postgresql_readonly=True
     )
     with translated(), connection.begin():
-        connection.execute(text(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'"))
-        row = connection.execute(
-            select(
-                Environment.id,
-                Environment.organization_id,
-                Environment.key,
-                Environment.revision,
-                cast(Environment.stamp, Text).label("stamp"),
-                func.flagctl.epoch(type_=Text).label("epoch"),
-            ).where(Environment.public_id == environment_id)
-        ).one_or_none()
+        connection.execute(_LIMIT)
+        row = connection.execute(_ENVIRONMENT, {"environment": environment_id}).one_or_none()
         if row is None:
             return None
         version = Version(row.epoch, row.revision, row.stamp)
@@ -91,26 +124,8 @@ def load(
 
 
 def _flags(connection: Connection, environment: int, organization: int) -> tuple[Ruleset, ...]:
-    rows = connection.execute(
-        select(
-            Flag.key,
-            Flag.type,
-            cast(Flag.variants, Text).label("variants"),
-            Flag.on_variant,
-            Flag.off_variant,
-            Flag.default_enabled,
-            Flag.client_visible,
-            Override.enabled.label("override_enabled"),
-            cast(Override.targeting, Text).label("targeting"),
-        )
-        .join_from(
-            Flag,
-            Override,
-            and_(Override.flag_id == Flag.id, Override.environment_id == environment),
-            isouter=True,
-        )
-        .where(Flag.organization_id == organization, Flag.archived_at.is_(None))
-    )
+    parameters = {"environment": environment, "organization": organization}
+    rows = connection.execute(_FLAGS, parameters)
     return tuple(sorted(_readable_flags(rows), key=lambda flag: flag.key))
 
 
@@ -150,27 +165,14 @@ def _float(digits: str) -> float:
 
 
 def _configs(connection: Connection, environment: int) -> tuple[document.Config, ...]:
-    rows = connection.execute(
-        select(
-            Config.key,
-            Config.type,
-            Config.client_visible,
-            cast(ConfigValue.value, Text).label("text"),
-        )
-        .join_from(Config, ConfigValue, ConfigValue.config_id == Config.id)
-        .where(ConfigValue.environment_id == environment)
-    )
+    rows = connection.execute(_CONFIGS, {"environment": environment})
     configs = (document.Config(row.key, row.type, row.client_visible, row.text) for row in rows)
     return tuple(sorted(configs, key=lambda config: config.key))
 
 
 def _auth(connection: Connection, environment: int) -> Auth:
     """Expired keys are kept with their time: it passes while a snapshot is held."""
-    rows = connection.execute(
-        select(ApiKey.digest, ApiKey.public_id, ApiKey.kind, ApiKey.expires_at).where(
-            ApiKey.environment_id == environment, ApiKey.revoked_at.is_(None)
-        )
-    )
+    rows = connection.execute(_KEYS, {"environment": environment})
     return Auth(
         {
             bytes(row.digest): KeyGrant(row.public_id, KeyKind(row.kind), row.expires_at)

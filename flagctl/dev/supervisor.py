@@ -40,9 +40,16 @@ def run(directory: Path, host: str, port: int) -> None:
         valkey = started.enter_context(EmbeddedValkey(folder.valkey, password=passwords.redis))
         output.say("preparing the database…")
         addresses = installation.provision(postgres, passwords)
+
+        def start_server() -> Child:
+            server = _start_server(folder, addresses, valkey.url(), host, port)
+            started.callback(server.stop)
+            return server
+
+        # From the second start on it finds a schema, and starts while we renew the token.
+        early = start_server() if folder.config.exists() else None
         key = _write_settings(folder, addresses, valkey.url())
-        server = _start_server(folder, addresses, valkey.url(), host, port)
-        started.callback(server.stop)
+        server = early or start_server()
         base = f"http://{host}:{port}"
         _wait_until_ready(server, host, port)
         _greet(base, key)
