@@ -1,0 +1,247 @@
+"""How a change reaches a running read server, with messages and without."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from core import notifications
+from core.cache import keys
+from core.cache.invalidation import Change, announce
+from core.services import api_keys, environments
+from core.services.change import Options
+from core.services.configs import set_value
+from core.snapshot.document import Version
+from tests.support import readers
+from tests.support.installations import Installation
+from tests.support.readers import Prod, Reader, revision_at, switch, wait_for
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def prod(installation: Installation) -> Prod:
+    return readers.fill(installation)
+
+
+@pytest.fixture
+def reader(installation: Installation, prod: Prod, tmp_path: Path) -> Iterator[Reader]:
+    """A reader that holds prod."""
+    with readers.running(tmp_path, readers.settings_for(installation)) as running:
+        assert running.get("/v1/flags", prod.server_key).status == 200
+        yield running
+
+
+def deaf_settings(installation: Installation) -> dict[str, str]:
+    """No Redis, and listening where nobody speaks: every message is lost."""
+    elsewhere = installation.superuser_url.reveal().replace(f"/{installation.name}?", "/postgres?")
+    settings = readers.settings_for(installation, redis=False)
+    return settings | {"FLAGCTL_LISTEN_DATABASE_URL": elsewhere}
+
+
+def is_on(reader: Reader, key: str) -> bool:
+    value: bool = reader.get("/v1/flags", key).json()["dark_mode"]
+    return value
+
+
+def test_a_change_is_served_at_once(installation: Installation, prod: Prod, reader: Reader) -> None:
+    for state in ("off", "on", "off"):
+        revision = switch(installation, state)
+        wait_for(reader, prod.server_key, revision, within=1)
+        assert is_on(reader, prod.server_key) is (state == "on")
+
+
+def test_by_redis_alone(installation: Installation, prod: Prod, tmp_path: Path) -> None:
+    settings = deaf_settings(installation) | {
+        "FLAGCTL_REDIS_URL": installation.redis_url.reveal(),
+        "FLAGCTL_CHECK_INTERVAL": "600",
+    }
+    with readers.running(tmp_path, settings) as reader:
+        reader.get("/v1/flags", prod.server_key)
+        revision = switch(installation, "off")
+        version = stored_version(installation)
+        change = Change(installation.environment_id("prod"), version.epoch, revision, version.stamp)
+        assert announce(installation.redis_url, [change]) is None
+        wait_for(reader, prod.server_key, revision, within=1)
+
+
+def test_without_any_message_the_check_finds_it(
+    installation: Installation, prod: Prod, tmp_path: Path
+) -> None:
+    with readers.running(tmp_path, deaf_settings(installation)) as reader:
+        reader.get("/v1/flags", prod.server_key)
+        for state in ("off", "on"):
+            revision = switch(installation, state)
+            began = time.monotonic()
+            wait_for(reader, prod.server_key, revision, within=10)
+            assert time.monotonic() - began < 2.5
+
+
+def test_a_revoked_key_is_refused_as_fast(
+    installation: Installation, prod: Prod, reader: Reader
+) -> None:
+    with installation.change() as change:
+        api_keys.revoke_key(change, "client", "prod")
+    eventually(lambda: reader.get("/v1/flags", prod.client_key).status == 401, "refused", within=1)
+    assert reader.get("/v1/flags", prod.server_key).status == 200
+
+
+def test_a_new_key_and_a_new_environment_work_at_once(
+    installation: Installation, prod: Prod, reader: Reader
+) -> None:
+    with installation.change() as change:
+        environments.create_environment(change, "canary")
+        key = api_keys.create_key(change, "k", "canary").key
+    eventually(lambda: reader.get("/v1/flags", key).status == 200, "the key works", within=2)
+
+
+def test_a_deleted_environment_is_401(
+    installation: Installation, prod: Prod, reader: Reader
+) -> None:
+    with installation.change(options=Options(confirmed=True)) as change:
+        environments.delete_environment(change, "prod")
+    eventually(lambda: reader.get("/v1/flags", prod.server_key).status == 401, "gone", within=3)
+
+
+def test_a_new_epoch_is_taken_with_a_lower_revision(
+    installation: Installation, prod: Prod, reader: Reader
+) -> None:
+    before = revision_at(reader, prod.server_key)
+    with installation.connect() as connection:
+        connection.execute("UPDATE flagctl.installation SET epoch_generation = 7")
+        connection.execute("ALTER TABLE flagctl.environments DISABLE TRIGGER USER")
+        connection.execute(
+            "UPDATE flagctl.environments SET revision = 1, stamp = gen_random_uuid()"
+        )
+        connection.execute("ALTER TABLE flagctl.environments ENABLE TRIGGER USER")
+    assert before > 1
+    eventually(lambda: revision_at(reader, prod.server_key) == 1, "the new epoch", within=3)
+    revision = switch(installation, "off")
+    wait_for(reader, prod.server_key, revision, within=1)
+
+
+def test_a_restore_without_a_new_epoch_is_noticed(
+    installation: Installation, prod: Prod, reader: Reader
+) -> None:
+    with installation.connect() as connection:
+        connection.execute("ALTER TABLE flagctl.environments DISABLE TRIGGER USER")
+        connection.execute(
+            "UPDATE flagctl.environments SET revision = revision - 1, stamp = gen_random_uuid()"
+        )
+        connection.execute("ALTER TABLE flagctl.environments ENABLE TRIGGER USER")
+    revision = installation.revisions()["prod"]
+    eventually(lambda: revision_at(reader, prod.server_key) == revision, "noticed", within=3)
+
+
+def stored_version(installation: Installation) -> Version:
+    row = installation.ask(
+        "SELECT flagctl.epoch(), revision, stamp::text FROM flagctl.environments WHERE key = 'prod'"
+    )[0]
+    return Version(*row)
+
+
+@pytest.fixture
+def raw(installation: Installation) -> Iterator[Any]:
+    with redis.Redis.from_url(installation.redis_url.reveal()) as client:
+        yield client
+
+
+def test_a_second_reader_starts_from_redis(
+    installation: Installation, prod: Prod, reader: Reader, raw: Any, tmp_path: Path
+) -> None:
+    entry = keys.snapshot_key(installation.environment_id("prod"))
+    eventually(lambda: raw.hexists(entry, "data"), "the copy is in Redis")
+    with readers.running(tmp_path, readers.settings_for(installation)) as second:
+        answer = second.get("/v1/flags", prod.server_key)
+        assert (answer.status, answer.headers["x-cache"]) == (200, "redis")
+
+
+@pytest.mark.parametrize("forged", ["data", "mac", "revision", "tombstone", "old"])
+def test_what_is_forged_in_redis_is_never_served(
+    installation: Installation, prod: Prod, reader: Reader, raw: Any, tmp_path: Path, forged: str
+) -> None:
+    entry = keys.snapshot_key(installation.environment_id("prod"))
+    eventually(lambda: raw.hexists(entry, "data"), "the copy is in Redis")
+    original = raw.hgetall(entry)
+    if forged == "data":
+        data = original[b"data"].replace(b'["dark_mode"', b'["dark_mood"')
+        raw.hset(entry, "data", data)
+    elif forged == "mac":
+        raw.hset(entry, "mac", b"\0" * 32)
+    elif forged == "revision":
+        raw.hset(entry, "revision", "9" * 18)
+    elif forged == "tombstone":
+        raw.hdel(entry, "mac", "data")
+        raw.hset(entry, "revision", "9" * 18)
+    else:  # a true copy of yesterday
+        revision = switch(installation, "off")
+        eventually(lambda: raw.hget(entry, "revision") == str(revision).encode(), "newer copy")
+        raw.delete(entry)
+        raw.hset(entry, mapping=original)
+    with readers.running(tmp_path, readers.settings_for(installation)) as second:
+        answer = second.get("/v1/flags", prod.server_key)
+        assert (answer.status, answer.headers["x-cache"]) == (200, "database")
+        assert answer.json()["dark_mode"] is (forged != "old")
+        revision = installation.revisions()["prod"]
+        eventually(
+            lambda: (
+                raw.hget(entry, "revision") == str(revision).encode() and raw.hexists(entry, "data")
+            ),
+            "the forged entry is replaced",
+        )
+
+
+def test_a_forged_message_of_the_far_future_changes_nothing(
+    installation: Installation, prod: Prod, reader: Reader, raw: Any
+) -> None:
+    environment_id = installation.environment_id("prod")
+    before = reader.metric("flagctl_postgres_loads_total")
+    for _ in range(20):
+        raw.publish(notifications.CHANNEL, f"{environment_id} {10**17}")
+    raw.publish(notifications.CHANNEL, b"\xff\x00 nonsense")
+    raw.publish(notifications.CHANNEL, f"{'f' * 16} 5")
+    revision = switch(installation, "off")
+    wait_for(reader, prod.server_key, revision, within=1)
+    time.sleep(0.5)  # a loop of reloads would show by now
+    assert reader.metric("flagctl_postgres_loads_total") - before < 25
+    revision = switch(installation, "on")
+    wait_for(reader, prod.server_key, revision, within=1)
+
+
+def test_one_answer_is_of_one_revision_and_never_goes_back(
+    installation: Installation, prod: Prod, reader: Reader
+) -> None:
+    seen = [revision_at(reader, prod.server_key)]
+    for number in range(15):
+        with installation.change() as change:
+            set_value(change, "max_items", "prod", number)
+        for _ in range(5):
+            answer = reader.get("/v1/configs", prod.server_key)
+            seen.append(int(answer.headers["flagctl-revision"]))
+    assert seen == sorted(seen)
+
+
+def test_commits_are_visible_soon(installation: Installation, prod: Prod, reader: Reader) -> None:
+    """The 99th percentile is the benchmark's; here the median, which noise does not move."""
+    took = []
+    for number in range(40):
+        revision = switch(installation, "off" if number % 2 else "on")
+        began = time.monotonic()
+        while revision_at(reader, prod.server_key) < revision:
+            assert time.monotonic() - began < 2
+        took.append(time.monotonic() - began)
+    assert sorted(took)[20] < 0.05
+
+
+def test_few_connections_and_their_names(
+    installation: Installation, prod: Prod, reader: Reader
+) -> None:
+    rows = installation.ask(
+        "SELECT application_name, count(*) FROM pg_stat_activity WHERE usename = %s"
+        " AND datname = current_database() GROUP BY 1",
+        [installation.reader_url.reveal().split("//")[1].split(":")[0]],
+    )
+    assert [name for name, _ in rows] == ["flagctl readserver"]
+    assert rows[0][1] <= 3

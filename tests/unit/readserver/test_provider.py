@@ -1,0 +1,323 @@
+"""The provider over stores that are made up: which store is asked, and whose word counts."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from core.errors import UnavailableError
+from core.snapshot.document import Snapshot, Version
+from core.snapshot.load import State
+from readserver.provider import Found, Provider
+from readserver.stores.memory import MemoryStore
+from readserver.telemetry import Counts
+from readserver.truth import Truth
+from tests.support.snapshots import ENVIRONMENT_ID, EPOCH, snapshot
+
+SECRET = b"s" * 32
+
+
+class FakePostgres:
+    """The truth, with a count of the questions; `is_up` False refuses them."""
+
+    def __init__(self) -> None:
+        self.snapshot: Snapshot | None = snapshot(1)
+        self.is_up = True
+        self.asked = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def refresh(
+        self, environment_id: str, *, unless: Version | None = None
+    ) -> Snapshot | Version | None:
+        self.asked += 1
+        if not self.is_up:
+            raise UnavailableError
+        found = self.snapshot
+        await self.gate.wait()
+        if found is None or environment_id != found.environment_id:
+            return None
+        return unless if unless == found.version else found
+
+
+class FakeRedis:
+    """A copy that honours `at_least`, as the contract suite makes the real one."""
+
+    def __init__(self) -> None:
+        self.memory = MemoryStore()
+        self.secret = b""
+
+    def trust(self, secret: bytes) -> None:
+        self.secret = secret
+
+    async def get(self, environment_id: str, at_least: Version | None = None) -> Snapshot | None:
+        return await self.memory.get(environment_id, at_least)
+
+    async def put(self, snapshot: Snapshot, *, replace: bool = False) -> bool:
+        return await self.memory.put(snapshot, replace=replace)
+
+
+class World:
+    """A provider and everything around it."""
+
+    def __init__(self) -> None:
+        self.postgres, self.redis, self.counts = FakePostgres(), FakeRedis(), Counts()
+        self.checks = self.changes = 0
+        self.ration = 0
+        self.now = 100.0
+        self.truth = Truth(lambda: self.now)
+        self.provider = Provider(
+            memory=MemoryStore(),
+            redis=self.redis,
+            postgres=self.postgres,
+            truth=self.truth,
+            counts=self.counts,
+            ask_for_check=self._check,
+            ask_about_unknown=self._ask,
+            on_change=self._changed,
+        )
+
+    def _check(self) -> None:
+        self.checks += 1
+
+    def _ask(self) -> bool:
+        self.ration -= 1
+        return self.ration >= 0
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def check(self, *, asked_at: float = float("inf")) -> None:
+        """A check of the revisions answers."""
+        found = self.postgres.snapshot
+        versions = {} if found is None else {found.environment_id: found.version}
+        epoch = EPOCH if found is None else found.epoch
+        self.provider.verified(State(epoch, SECRET, versions), asked_at)
+
+    async def get(self) -> Found:
+        found = await self.provider.get(ENVIRONMENT_ID)
+        assert found is not None
+        return found
+
+    async def served(self) -> int:
+        return (await self.get()).prepared.snapshot.revision
+
+    async def settle(self) -> None:
+        """Let everything that was started come to its end."""
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    async def come_to(self, revision: int) -> None:
+        """A committed change in Postgres."""
+        self.postgres.snapshot = snapshot(revision)
+
+
+def world_test(test: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
+    """Run with a world whose first check has answered."""
+
+    async def run() -> None:
+        world = World()
+        world.check()
+        await test(world)
+        await world.provider.close()
+
+    def wrapped() -> None:
+        asyncio.run(run())
+
+    wrapped.__name__ = test.__name__
+    wrapped.__doc__ = test.__doc__
+    return wrapped
+
+
+@world_test
+async def test_a_miss_loads_once_and_fills_the_others(world: World) -> None:
+    assert (await world.get()).source == "database"
+    assert (await world.get()).source == "memory"
+    await world.settle()
+    assert world.postgres.asked == 1
+    assert await world.redis.get(ENVIRONMENT_ID) == snapshot(1)
+
+
+@world_test
+async def test_redis_answers_a_miss(world: World) -> None:
+    await world.redis.put(snapshot(1))
+    assert (await world.get()).source == "redis"
+    assert world.postgres.asked == 0
+
+
+@world_test
+async def test_many_misses_are_one_load(world: World) -> None:
+    world.postgres.gate.clear()
+    asking = [asyncio.create_task(world.get()) for _ in range(20)]
+    await world.settle()
+    world.postgres.gate.set()
+    assert {(await found).source for found in asking} == {"database"}
+    assert world.postgres.asked == 1
+
+
+@world_test
+async def test_an_old_copy_in_redis_is_not_served(world: World) -> None:
+    await world.redis.put(snapshot(1))
+    await world.come_to(2)
+    world.check()
+    assert await world.served() == 2
+
+
+@world_test
+async def test_a_message_that_overtakes_redis(world: World) -> None:
+    await world.redis.put(snapshot(1))
+    await world.come_to(2)
+    world.provider.hint(ENVIRONMENT_ID, 2, "postgres")
+    assert await world.served() == 2
+
+
+@world_test
+async def test_a_message_reloads_in_the_background(world: World) -> None:
+    await world.get()
+    world.postgres.gate.clear()
+    await world.come_to(2)
+    world.provider.hint(ENVIRONMENT_ID, 2, "redis")
+    await world.settle()
+    assert await world.served() == 1, "the old one serves while the load is up"
+    world.postgres.gate.set()
+    await world.settle()
+    assert await world.served() == 2
+
+
+@world_test
+async def test_a_message_during_a_load_is_not_lost(world: World) -> None:
+    await world.get()
+    await world.come_to(2)
+    world.postgres.gate.clear()
+    world.provider.hint(ENVIRONMENT_ID, 2, "redis")
+    await world.settle()
+    await world.come_to(3)  # the load has read revision 2 already
+    world.provider.hint(ENVIRONMENT_ID, 3, "redis")
+    world.postgres.gate.set()
+    await world.settle()
+    assert await world.served() == 3
+
+
+@world_test
+async def test_a_message_that_is_not_true_costs_one_question(world: World) -> None:
+    await world.get()
+    await world.settle()
+    world.provider.hint(ENVIRONMENT_ID, 10**17, "redis")
+    await world.settle()
+    assert (await world.served(), world.postgres.asked) == (1, 2)
+    world.provider.hint(ENVIRONMENT_ID, 1, "redis")
+    await world.settle()
+    assert world.postgres.asked == 2
+
+
+@world_test
+async def test_an_unknown_environment_is_rationed(world: World) -> None:
+    world.ration = 1
+    for _ in range(5):
+        assert await world.provider.get("f" * 16) is None
+    assert world.postgres.asked == 1
+
+
+@world_test
+async def test_a_deleted_environment_is_dropped(world: World) -> None:
+    await world.get()
+    world.postgres.snapshot = None
+    world.check()
+    assert await world.provider.get(ENVIRONMENT_ID) is None
+    assert len(world.provider) == 0
+
+
+@world_test
+async def test_a_check_that_was_asked_before_the_load_says_nothing(world: World) -> None:
+    await world.come_to(2)
+    assert await world.served() == 2
+    await world.come_to(1)
+    world.check(asked_at=0.0)
+    await world.settle()
+    assert await world.served() == 2
+
+
+@world_test
+async def test_a_restore_that_went_back_is_followed(world: World) -> None:
+    await world.come_to(5)
+    assert await world.served() == 5
+    await world.settle()
+    await world.come_to(3)
+    world.check()
+    await world.settle()
+    assert await world.served() == 3
+    assert await world.redis.get(ENVIRONMENT_ID) == snapshot(3)
+
+
+@world_test
+async def test_another_epoch_replaces_a_higher_revision(world: World) -> None:
+    await world.come_to(5)
+    assert await world.served() == 5
+    world.postgres.snapshot = replace(snapshot(2), epoch="7000.2.1")
+    world.check()
+    await world.settle()
+    assert await world.served() == 2
+
+
+@world_test
+async def test_redis_cannot_bring_another_epoch(world: World) -> None:
+    await world.get()
+    await world.redis.put(replace(snapshot(9), epoch="7000.2.1"))
+    world.provider.hint(ENVIRONMENT_ID, 9, "redis")
+    await world.settle()
+    assert await world.served() == 1
+
+
+@world_test
+async def test_postgres_lost_and_back(world: World) -> None:
+    await world.get()
+    world.postgres.is_up = False
+    world.provider.hint(ENVIRONMENT_ID, 2, "redis")
+    await world.settle()
+    assert (world.truth.is_stale, world.checks) == (True, 1)
+    assert await world.served() == 1
+    asked = world.postgres.asked
+    world.provider.hint(ENVIRONMENT_ID, 3, "redis")
+    await world.settle()
+    assert world.postgres.asked == asked, "a lost Postgres is the check's to find again"
+    world.postgres.is_up = True
+    await world.come_to(3)
+    world.check()
+    await world.settle()
+    assert (await world.served(), world.truth.is_stale) == (3, False)
+
+
+@world_test
+async def test_without_postgres_redis_answers_what_is_not_held(world: World) -> None:
+    await world.redis.put(snapshot(1))
+    world.provider.lost()
+    world.provider.hint(ENVIRONMENT_ID, 10**17, "redis")
+    assert (await world.get()).source == "redis"
+
+
+@world_test
+async def test_without_both_what_is_not_held_is_unavailable(world: World) -> None:
+    world.provider.lost()
+    with pytest.raises(UnavailableError):
+        await world.get()
+    with pytest.raises(UnavailableError):
+        await world.provider.get("f" * 16)
+
+
+def test_before_postgres_ever_answered_nothing_can_be_judged() -> None:
+    async def run() -> None:
+        world = World()
+        await world.redis.put(snapshot(1))
+        world.provider.lost()
+        with pytest.raises(UnavailableError):
+            await world.get()
+
+    asyncio.run(run())
+
+
+@world_test
+async def test_the_age_is_since_the_last_check(world: World) -> None:
+    world.check(asked_at=100.0)
+    world.now = 107.5
+    assert world.truth.age_seconds == 7.5
