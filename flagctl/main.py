@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
 from itertools import zip_longest
-from typing import Annotated, Any, NoReturn, get_args
+from typing import Annotated, Any, NoReturn
 
 import typer
-from typer._click import Command, Context, HelpFormatter, Parameter
+from typer._click import Command, Context, HelpFormatter
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 from typer._click.utils import PacifyFlushWrapper
 from typer.core import TyperGroup
@@ -21,6 +21,7 @@ from core.errors import FlagctlError, InvalidInputError
 from flagctl import output
 from flagctl.errors import ExitCode, exit_code
 from flagctl.parameters import defer_adapters
+from flagctl.shared_options import add_shared_options, global_options
 from flagctl.state import State
 
 # name → where it is, and its first line of help: `flagctl --help` loads no command at all.
@@ -64,7 +65,7 @@ class RootGroup(TyperGroup):
         super().__init__(**attributes)
         # The names alone: what completion and "did you mean" look at.
         self.commands = dict.fromkeys(_ENTRIES)  # type: ignore[assignment]
-        self.params.extend(_global_options())
+        self.params.extend(global_options())
         self.add_help_option = False
 
     def get_command(self, _ctx: Context, cmd_name: str) -> Command | None:
@@ -91,6 +92,8 @@ class RootGroup(TyperGroup):
         except ClickException as error:
             context = getattr(error, "ctx", None)
             hint = f"`{context.command_path} --help`" if context is not None else ""
+            if (option := getattr(error, "option_name", "")) and option[1:2].isdigit():
+                hint = f"a value that begins with - stands at the end, after --: `… -- {option}`"
             _end("usage", error.format_message(), hint, ExitCode.INVALID_INPUT, arguments)
         except FlagctlError as error:
             _end(error.code, error.message, error.hint, exit_code(error), arguments)
@@ -152,73 +155,8 @@ def _load(name: str, where: str) -> Command:
     found.rich_markup_mode = None
     command = get_command(found)
     command.name = name
-    _add_global_options(command)
+    add_shared_options(command)
     return command
-
-
-def _add_global_options(command: Command) -> None:
-    command.params = [p for p in command.params if p.name not in _COMPLETION_PARAMETERS]
-    command.add_help_option = False
-    defer_adapters(command)
-    known = {option for parameter in command.params for option in parameter.opts}
-    command.params += [p for p in _global_options() if not known & set(p.opts)]
-    for inner in getattr(command, "commands", {}).values():
-        _add_global_options(inner)
-
-
-_COMPLETION_PARAMETERS = frozenset({"install_completion", "show_completion"})
-
-
-def _global_options() -> list[Parameter]:
-    """`-o`, `--org`, `--context` and `-v`, accepted before and after the command."""
-
-    def declared(
-        output: Annotated[
-            str | None,
-            typer.Option(
-                "--output", "-o", metavar="table|json|yaml", help="How to print (default: table)."
-            ),
-        ] = None,
-        org: Annotated[
-            str | None, typer.Option("--org", metavar="ORG", help="The organization.")
-        ] = None,
-        context: Annotated[
-            str | None,
-            typer.Option("--context", metavar="NAME", help="A named context of config.toml."),
-        ] = None,
-        verbose: Annotated[  # noqa: FBT002 - Typer makes it an option
-            bool, typer.Option("--verbose", "-v", help="Say more when something fails.")
-        ] = False,
-        help_: Annotated[  # noqa: FBT002
-            bool, typer.Option("--help", "-h", is_eager=True, help="Show this message and leave.")
-        ] = False,
-    ) -> None:
-        """Only its parameters are used."""
-
-    holder = typer.Typer(add_completion=False, rich_markup_mode=None)
-    holder.command()(declared)
-    command = get_command(holder)
-    defer_adapters(command)
-    for parameter in command.params:
-        parameter.expose_value = False
-        parameter.callback = _show_help if parameter.is_eager else _remember
-    return command.params
-
-
-def _show_help(ctx: Context, _parameter: Parameter, wanted: Any) -> None:
-    """Our own, since the one that commands have by themselves needs an adapter at each start."""
-    if wanted and not ctx.resilient_parsing:
-        output.line(ctx.get_help())
-        raise typer.Exit
-
-
-def _remember(ctx: Context, parameter: Parameter, value: Any) -> None:
-    state: State = ctx.find_root().obj
-    if parameter.name == "output" and value and value not in get_args(output.Format):
-        choices = ", ".join(get_args(output.Format))
-        raise typer.BadParameter(f"{value!r} is not one of {choices}.", ctx)
-    if value and parameter.name is not None:
-        state.given[parameter.name] = value
 
 
 app = typer.Typer(

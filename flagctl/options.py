@@ -1,8 +1,9 @@
 """Options that several commands share, declared once, and the texts people type into them."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -12,23 +13,14 @@ Env = Annotated[
     str | None,
     typer.Option("--env", "-e", metavar="ENV", help="The environment (default: FLAGCTL_ENV)."),
 ]
-Reason = Annotated[
-    str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the audit log.")
-]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
-]
-IfRevision = Annotated[
-    int | None,
-    typer.Option(
-        "--if-revision",
-        metavar="N",
-        min=0,
-        help="Only if nothing changed since: the environment's revision, or without --env the"
-        " version that `show` prints, or the last audit id.",
-    ),
-]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask back.")]
+Function = TypeVar("Function", bound=Callable[..., None])
+
+
+def writing(function: Function) -> Function:
+    """Mark a command that writes: it gets `--reason`, `--dry-run`, `--if-revision` and `--yes`."""
+    function.writes = True  # type: ignore[attr-defined]
+    return function
+
 
 _DURATION = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
 _CENTURY = timedelta(days=36_525)

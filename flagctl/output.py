@@ -19,8 +19,10 @@ def plain(value: Any) -> Any:
     match value:
         case datetime():
             return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        case None | bool() | int() | float() | str():
+        case None | bool() | int() | float():
             return value
+        case str():
+            return str(value)  # an enumeration's member as its text, which YAML needs
         case Mapping():
             return {str(key): plain(item) for key, item in value.items()}
         case list() | tuple():

@@ -63,7 +63,14 @@ class State:
         ) as opened:
             yield opened
 
-    def write(self, apply: Callable[["Change"], T], options: "Options") -> tuple[T, "Outcome"]:
+    @property
+    def asks_back(self) -> bool:
+        """Whether something grave needs a word of its own: not with --yes, not in a dry run."""
+        return not (self.given.get("yes") or self.given.get("dry_run"))
+
+    def write(
+        self, apply: Callable[["Change"], T], *, confirmed: bool = False
+    ) -> tuple[T, "Outcome"]:
         """Run `apply` as one change and commit; then tell Redis. Asks back where that is needed."""
         from core.services.change import change
 
@@ -78,13 +85,11 @@ class State:
                 result = apply(opened)
             return result, opened.outcome
 
-        result, outcome = self._confirmed(attempt, options)
+        result, outcome = self._confirmed(attempt, self._write_options(confirmed=confirmed))
         self.announce(outcome)
         return result, outcome
 
-    def write_as_owner(
-        self, apply: Callable[["Change"], T], options: "Options"
-    ) -> tuple[T, "Outcome"]:
+    def write_as_owner(self, apply: Callable[["Change"], T]) -> tuple[T, "Outcome"]:
         """The same with the owner's connection, which needs no token."""
         from core.services.change import owner_change
         from core.services.grants import Group, group_name
@@ -92,7 +97,7 @@ class State:
         settings = self.settings
         with owner_change(
             settings.require("owner_database_url"),
-            options,
+            self._write_options(confirmed=False),
             owner_role=group_name(settings.role_prefix, Group.OWNER),
         ) as opened:
             result = apply(opened)
@@ -114,6 +119,25 @@ class State:
                 f"the change is committed, but Redis could not be told: {problem}; "
                 "readers learn of it from Postgres"
             )
+
+    def show(self, value: Any, human: Callable[[], None]) -> None:
+        """What a query found: as a document, or for people as `human` prints it."""
+        if self.output == "table":
+            human()
+        else:
+            output.emit(value, self.output)
+
+    def _write_options(self, *, confirmed: bool) -> "Options":
+        from core.names import check_text
+        from core.services.change import Options
+
+        reason = self.given.get("reason")
+        return Options(
+            reason=None if reason is None else check_text(reason, what="the reason"),
+            dry_run=bool(self.given.get("dry_run")),
+            if_revision=self.given.get("if_revision"),
+            confirmed=confirmed or bool(self.given.get("yes")),
+        )
 
     def _confirmed(
         self, attempt: Callable[["Options"], tuple[T, "Outcome"]], options: "Options"

@@ -7,23 +7,7 @@ from flagctl import output
 from flagctl.state import State
 
 if TYPE_CHECKING:
-    from core.services.change import Options, Outcome
-
-
-def options(
-    *,
-    reason: str | None,
-    dry_run: bool,
-    if_revision: int | None = None,
-    yes: bool = False,
-) -> "Options":
-    """The options of a write, checked."""
-    from core.names import check_text
-    from core.services.change import Options
-
-    if reason is not None:
-        check_text(reason, what="the reason")
-    return Options(reason=reason, dry_run=dry_run, if_revision=if_revision, confirmed=yes)
+    from core.services.change import Outcome
 
 
 def summary(outcome: "Outcome", *, revision: int | None = None) -> dict[str, Any]:

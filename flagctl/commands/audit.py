@@ -61,21 +61,21 @@ def list_(
     here = current()
     with here.reading() as session:
         events = list_events(session, here.settings.admin_token(), wanted)
-    if here.output != "table":
-        output.emit(events, here.output)
-        return
-    output.table(
+    here.show(
         events,
-        [
-            ("id", lambda e: e.id),
-            ("when (UTC)", lambda e: e.occurred_at),
-            ("who", lambda e: e.actor_name),
-            ("what", lambda e: f"{e.action} {e.entity_type} {e.entity_key}"),
-            ("environment", lambda e: e.environment),
-            ("change", _short_change),
-            ("reason", lambda e: e.reason),
-        ],
-        empty="no changes",
+        lambda: output.table(
+            events,
+            [
+                ("id", lambda e: e.id),
+                ("when (UTC)", lambda e: e.occurred_at),
+                ("who", lambda e: e.actor_name),
+                ("what", lambda e: f"{e.action} {e.entity_type} {e.entity_key}"),
+                ("environment", lambda e: e.environment),
+                ("change", _short_change),
+                ("reason", lambda e: e.reason),
+            ],
+            empty="no changes",
+        ),
     )
 
 

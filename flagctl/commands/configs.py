@@ -9,7 +9,7 @@ import typer
 
 from core.json_text import JsonValue, parse, render
 from flagctl import output, writes
-from flagctl.options import DryRun, Env, IfRevision, Reason, Yes
+from flagctl.options import Env, writing
 from flagctl.state import current
 
 app = typer.Typer(no_args_is_help=True, help="Typed values, one for each environment.")
@@ -21,6 +21,7 @@ Schema = Annotated[
 
 
 @app.command()
+@writing
 def define(
     key: Key,
     type_: Annotated[
@@ -31,9 +32,6 @@ def define(
     client_visible: Annotated[
         bool, typer.Option("--client-visible", help="Client keys (browsers) may see it.")
     ] = False,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
 ) -> None:
     """Define a config: its key and type.
 
@@ -49,23 +47,19 @@ def define(
     here = current()
     _, outcome = here.write(
         lambda change: define_config(change, definition),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
     )
     document = {"config": key, "type": definition.type}
     writes.report(here, outcome, document, f"defined {key}: {definition.type}")
 
 
 @app.command("set")
+@writing
 def set_(
     key: Key,
     value: Annotated[
         str, typer.Argument(metavar="JSON", help="The value as JSON; - reads it from stdin.")
     ],
     env: Env = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
-    yes: Yes = False,
 ) -> None:
     """Set a config's value in an environment.
 
@@ -81,7 +75,6 @@ def set_(
     environment = here.environment(env)
     revision, outcome = here.write(
         lambda change: set_value(change, key, environment, parsed),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision, yes=yes),
     )
     verb = "is" if outcome.changed else "was already"
     writes.report(
@@ -94,14 +87,8 @@ def set_(
 
 
 @app.command()
-def unset(
-    key: Key,
-    env: Env = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
-    yes: Yes = False,
-) -> None:
+@writing
+def unset(key: Key, env: Env = None) -> None:
     """Take a config's value away in an environment."""
     from core.services.configs import unset_value
 
@@ -109,7 +96,6 @@ def unset(
     environment = here.environment(env)
     revision, outcome = here.write(
         lambda change: unset_value(change, key, environment),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision, yes=yes),
     )
     document = {"config": key, "environment": environment}
     message = f"{key} has no value in {environment} any more"
@@ -184,6 +170,7 @@ def show(key: Key) -> None:
 
 
 @app.command()
+@writing
 def update(
     key: Key,
     schema: Schema = None,
@@ -195,9 +182,6 @@ def update(
         bool | None,
         typer.Option("--client-visible/--server-only", help="Whether client keys may see it."),
     ] = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
 ) -> None:
     """Change a config's definition; a new schema must fit every value that is set."""
     from core.services.configs import Edit, update_config
@@ -206,28 +190,22 @@ def update(
     here = current()
     _, outcome = here.write(
         lambda change: update_config(change, key, edit),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
     )
     message = f"updated {key}" if outcome.changed else f"{key}: nothing to change"
     writes.report(here, outcome, {"config": key}, message)
 
 
 @app.command()
-def delete(
-    key: Key,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
-    yes: Yes = False,
-) -> None:
+@writing
+def delete(key: Key) -> None:
     """Delete a config and its value everywhere."""
     from core.services.configs import delete_config
 
-    output.ask_to_type(key, noun="config", needed=not (yes or dry_run))
+    output.ask_to_type(key, noun="config", needed=current().asks_back)
     here = current()
     _, outcome = here.write(
         lambda change: delete_config(change, key),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision, yes=True),
+        confirmed=True,
     )
     writes.report(here, outcome, {"config": key}, f"deleted {key}")
 

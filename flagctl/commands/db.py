@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from flagctl import output, writes
-from flagctl.options import Reason
+from flagctl import output
+from flagctl.options import writing
 from flagctl.state import current
 
 app = typer.Typer(no_args_is_help=True, help="The schema and the grants (owner's connection).")
@@ -39,15 +39,15 @@ def status() -> None:
     here = current()
     with connect(here.settings.require("owner_database_url"), application_name="flagctl db") as c:
         found = schema.status(c)
-    if here.output != "table":
-        output.emit(found, here.output)
-        return
-    output.fields(
-        [
-            ("current", found.current or "(empty database)"),
-            ("newest", found.head),
-            ("pending", "; ".join(found.pending)),
-        ]
+    here.show(
+        found,
+        lambda: output.fields(
+            [
+                ("current", found.current or "(empty database)"),
+                ("newest", found.head),
+                ("pending", "; ".join(found.pending)),
+            ]
+        ),
     )
 
 
@@ -120,12 +120,13 @@ def grants(
 
 
 @app.command("new-epoch")
-def new_epoch(reason: Reason = None) -> None:
+@writing
+def new_epoch() -> None:
     """Say that revisions mean something else from now on, as after restoring a dump."""
     from core.services.installation import new_epoch as raise_epoch
 
     here = current()
-    generation, _ = here.write_as_owner(raise_epoch, writes.options(reason=reason, dry_run=False))
+    generation, _ = here.write_as_owner(raise_epoch)
     if here.output != "table":
         output.emit({"generation": generation}, here.output)
         return

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from flagctl import output, writes
-from flagctl.options import DryRun, IfRevision, Reason, Yes
+from flagctl.options import writing
 from flagctl.state import current
 
 app = typer.Typer(no_args_is_help=True, help="Environments: dev, staging, prod and your own.")
@@ -13,15 +13,13 @@ Name = Annotated[str, typer.Argument(metavar="ENV", help="The environment's key.
 
 
 @app.command()
+@writing
 def create(
     name: Name,
     description: Annotated[str, typer.Option("--description", "-d", help="What it is for.")] = "",
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Protect it: each write there asks back.")
     ] = False,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
 ) -> None:
     """Create an environment."""
     from core.services.environments import create_environment
@@ -29,7 +27,6 @@ def create(
     here = current()
     _, outcome = here.write(
         lambda change: create_environment(change, name, description=description, confirm=confirm),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
     )
     writes.report(here, outcome, {"environment": name}, f"created {name}")
 
@@ -42,21 +39,21 @@ def list_() -> None:
     here = current()
     with here.reading() as session:
         environments = list_environments(session)
-    if here.output != "table":
-        output.emit(environments, here.output)
-        return
-    output.table(
+    here.show(
         environments,
-        [
-            ("environment", lambda e: e.key),
-            ("revision", lambda e: e.revision),
-            ("protected", lambda e: e.confirm),
-            ("overrides", lambda e: e.overrides),
-            ("configs", lambda e: e.config_values),
-            ("keys", lambda e: e.api_keys),
-            ("description", lambda e: e.description),
-        ],
-        empty="no environments; `flagctl env create ENV` makes one",
+        lambda: output.table(
+            environments,
+            [
+                ("environment", lambda e: e.key),
+                ("revision", lambda e: e.revision),
+                ("protected", lambda e: e.confirm),
+                ("overrides", lambda e: e.overrides),
+                ("configs", lambda e: e.config_values),
+                ("keys", lambda e: e.api_keys),
+                ("description", lambda e: e.description),
+            ],
+            empty="no environments; `flagctl env create ENV` makes one",
+        ),
     )
 
 
@@ -68,25 +65,26 @@ def show(name: Name) -> None:
     here = current()
     with here.reading() as session:
         environment = show_environment(session, name)
-    if here.output != "table":
-        output.emit(environment, here.output)
-        return
-    output.fields(
-        [
-            ("environment", environment.key),
-            ("id", environment.id),
-            ("revision", environment.revision),
-            ("protected", environment.confirm),
-            ("description", environment.description),
-            ("overrides", environment.overrides),
-            ("config values", environment.config_values),
-            ("live keys", environment.api_keys),
-            ("created", environment.created_at),
-        ]
+    here.show(
+        environment,
+        lambda: output.fields(
+            [
+                ("environment", environment.key),
+                ("id", environment.id),
+                ("revision", environment.revision),
+                ("protected", environment.confirm),
+                ("description", environment.description),
+                ("overrides", environment.overrides),
+                ("config values", environment.config_values),
+                ("live keys", environment.api_keys),
+                ("created", environment.created_at),
+            ]
+        ),
     )
 
 
 @app.command()
+@writing
 def update(
     name: Name,
     description: Annotated[
@@ -96,10 +94,6 @@ def update(
         bool | None,
         typer.Option("--confirm/--no-confirm", help="Whether each write there asks back."),
     ] = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
-    yes: Yes = False,
 ) -> None:
     """Change an environment's description or protection."""
     from core.services.environments import Edit, update_environment
@@ -107,27 +101,20 @@ def update(
     here = current()
     _, outcome = here.write(
         lambda change: update_environment(change, name, Edit(description, confirm)),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision, yes=yes),
     )
     message = f"updated {name}" if outcome.changed else f"{name}: nothing to change"
     writes.report(here, outcome, {"environment": name}, message)
 
 
 @app.command()
-def delete(
-    name: Name,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
-    yes: Yes = False,
-) -> None:
+@writing
+def delete(name: Name) -> None:
     """Delete an environment with all states, values and keys in it."""
     from core.services.environments import delete_environment
 
-    output.ask_to_type(name, noun="environment", needed=not (yes or dry_run))
+    output.ask_to_type(name, noun="environment", needed=current().asks_back)
     here = current()
     _, outcome = here.write(
         lambda change: delete_environment(change, name),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision, yes=yes),
     )
     writes.report(here, outcome, {"environment": name}, f"deleted {name}")

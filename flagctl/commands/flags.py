@@ -1,15 +1,18 @@
 """Flags: the definition, and the state in each environment."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from core import clock
 from core.json_text import JsonValue, parse
 from flagctl import output, writes
-from flagctl.options import DryRun, Env, IfRevision, Reason, Yes, parse_time
+from flagctl.options import Env, parse_time, writing
 from flagctl.state import current
+
+if TYPE_CHECKING:
+    from core.services.change import Change
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The flag's key.")]
 Variants = Annotated[
@@ -18,6 +21,7 @@ Variants = Annotated[
 ]
 
 
+@writing
 def set_flag(
     key: Key,
     state: Annotated[
@@ -27,10 +31,6 @@ def set_flag(
     default: Annotated[
         bool, typer.Option("--default", help="Set the global default instead of an environment.")
     ] = False,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
-    yes: Yes = False,
 ) -> None:
     """Turn a flag on or off in an environment.
 
@@ -45,7 +45,6 @@ def set_flag(
             key,
             state,
             env,
-            writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision, yes=yes),
         )
         return
     from core.services.overrides import set_override
@@ -54,7 +53,6 @@ def set_flag(
     environment = here.environment(env)
     result, outcome = here.write(
         lambda change: set_override(change, key, environment, state),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision, yes=yes),
     )
     document = {
         "flag": key,
@@ -78,7 +76,7 @@ def set_flag(
     )
 
 
-def _set_default(key: str, state: str, env: str | None, options: Any) -> None:
+def _set_default(key: str, state: str, env: str | None) -> None:
     from core.errors import InvalidInputError
     from core.services.flags import set_default
 
@@ -87,12 +85,13 @@ def _set_default(key: str, state: str, env: str | None, options: Any) -> None:
     if state not in ("on", "off"):
         raise InvalidInputError(f"the global default is on or off, not {state!r}")
     here = current()
-    _, outcome = here.write(lambda change: set_default(change, key, enabled=state == "on"), options)
+    _, outcome = here.write(lambda change: set_default(change, key, enabled=state == "on"))
     verb = "is" if outcome.changed else "was already"
     document = {"flag": key, "environment": None, "enabled": state == "on", "variant": None}
     writes.report(here, outcome, document, f"{key} {verb} {state} by default")
 
 
+@writing
 def create(
     key: Key,
     type_: Annotated[
@@ -120,9 +119,6 @@ def create(
     client_visible: Annotated[
         bool, typer.Option("--client-visible", help="Client keys (browsers) may see it.")
     ] = False,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
 ) -> None:
     """Create a flag.
 
@@ -154,7 +150,6 @@ def create(
     here = current()
     _, outcome = here.write(
         lambda change: create_flag(change, definition),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
     )
     document = {"flag": key, "type": definition.type}
     writes.report(here, outcome, document, f"created {key}, {default} everywhere")
@@ -236,6 +231,7 @@ def show(key: Key) -> None:
     )
 
 
+@writing
 def update(
     key: Key,
     variant: Variants = None,
@@ -267,9 +263,6 @@ def update(
         bool | None,
         typer.Option("--client-visible/--server-only", help="Whether client keys may see it."),
     ] = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
 ) -> None:
     """Change a flag's definition."""
     from core.errors import InvalidInputError
@@ -293,17 +286,11 @@ def update(
         key,
         "updated",
         lambda change: update_flag(change, key, edit),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
     )
 
 
-def archive(
-    key: Key,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
-    yes: Yes = False,
-) -> None:
+@writing
+def archive(key: Key) -> None:
     """Take a flag out of service; its history stays."""
     from core.services.flags import archive_flag
 
@@ -311,13 +298,11 @@ def archive(
         key,
         "archived",
         lambda change: archive_flag(change, key),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision, yes=yes),
     )
 
 
-def unarchive(
-    key: Key, reason: Reason = None, dry_run: DryRun = False, if_revision: IfRevision = None
-) -> None:
+@writing
+def unarchive(key: Key) -> None:
     """Bring an archived flag back."""
     from core.services.flags import unarchive_flag
 
@@ -325,26 +310,20 @@ def unarchive(
         key,
         "unarchived",
         lambda change: unarchive_flag(change, key),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
     )
 
 
-def delete(
-    key: Key,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
-    yes: Yes = False,
-) -> None:
+@writing
+def delete(key: Key) -> None:
     """Delete a flag and its state everywhere."""
     from core.services.flags import delete_flag
 
-    output.ask_to_type(key, noun="flag", needed=not (yes or dry_run))
+    output.ask_to_type(key, noun="flag", needed=current().asks_back)
     _simple(
         key,
         "deleted",
         lambda change: delete_flag(change, key),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision, yes=True),
+        confirmed=True,
     )
 
 
@@ -352,9 +331,11 @@ def _state_in(environment: str) -> Callable[[Any], object]:
     return lambda flag: flag.states[environment]
 
 
-def _simple(key: str, done: str, apply: Any, options: Any) -> None:
+def _simple(
+    key: str, done: str, apply: Callable[["Change"], None], *, confirmed: bool = False
+) -> None:
     here = current()
-    _, outcome = here.write(apply, options)
+    _, outcome = here.write(apply, confirmed=confirmed)
     message = f"{done} {key}" if outcome.changed else f"{key}: nothing to change"
     writes.report(here, outcome, {"flag": key}, message)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flagctl import output, writes
-from flagctl.options import Reason, parse_duration
+from flagctl.options import parse_duration, writing
 from flagctl.state import current
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from core.services.tokens import IssuedToken
 
 
+@writing
 def init(
     admin: Annotated[
         str, typer.Option("--admin", metavar="EMAIL", help="Who becomes the first admin.")
@@ -21,7 +22,6 @@ def init(
     ttl: Annotated[
         str, typer.Option("--ttl", metavar="TIME", help="How long the first token lives.")
     ] = "8h",
-    reason: Reason = None,
 ) -> None:
     """Set up an empty database: schema, signing key, first admin.
 
@@ -43,8 +43,7 @@ def init(
         return issue_token(change, admin, file, lifetime=lifetime, as_owner=True)
 
     try:
-        options = writes.options(reason=reason, dry_run=False)
-        issued, outcome = here.write_as_owner(apply, options)
+        issued, outcome = here.write_as_owner(apply)
     except BaseException:
         # Nothing was committed: a key that nobody trusts would only block the next try.
         for file in written:

@@ -6,7 +6,7 @@ import typer
 
 from core import clock
 from flagctl import output, writes
-from flagctl.options import DryRun, Env, IfRevision, Reason, Yes, parse_duration, parse_time
+from flagctl.options import Env, parse_duration, parse_time, writing
 from flagctl.state import current
 
 app = typer.Typer(no_args_is_help=True, help="API keys: what applications read with.")
@@ -14,6 +14,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The key's name, or it
 
 
 @app.command()
+@writing
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Who uses it: web, billing…")],
     env: Env = None,
@@ -23,9 +24,6 @@ def create(
     expires: Annotated[
         str | None, typer.Option("--expires", metavar="DATE", help="When it stops working.")
     ] = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
 ) -> None:
     """Create an API key. It is shown once, alone on stdout.
 
@@ -45,7 +43,6 @@ def create(
             kind=KeyKind.CLIENT if client else KeyKind.SERVER,
             expires_at=parse_time(expires, now=clock.now(), future=True) if expires else None,
         ),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
     )
     if not outcome.committed:
         document = {"id": None, "name": name, "environment": environment, "key": None}
@@ -69,35 +66,32 @@ def list_(
     here = current()
     with here.reading() as session:
         keys = list_keys(session, environment=env, include_dead=all_)
-    if here.output != "table":
-        output.emit(keys, here.output)
-        return
-    output.table(
+    here.show(
         keys,
-        [
-            ("key", lambda k: k.name),
-            ("id", lambda k: k.id),
-            ("kind", lambda k: k.kind),
-            ("environment", lambda k: k.environment),
-            ("state", lambda k: k.state),
-            ("expires", lambda k: k.expires_at),
-            ("created", lambda k: k.created_at),
-        ],
-        empty="no keys; `flagctl key create NAME --env ENV` makes one",
+        lambda: output.table(
+            keys,
+            [
+                ("key", lambda k: k.name),
+                ("id", lambda k: k.id),
+                ("kind", lambda k: k.kind),
+                ("environment", lambda k: k.environment),
+                ("state", lambda k: k.state),
+                ("expires", lambda k: k.expires_at),
+                ("created", lambda k: k.created_at),
+            ],
+            empty="no keys; `flagctl key create NAME --env ENV` makes one",
+        ),
     )
 
 
 @app.command()
+@writing
 def rotate(
     name: Name,
     env: Env = None,
     overlap: Annotated[
         str, typer.Option("--overlap", metavar="TIME", help="How long the old key still works.")
     ] = "7d",
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
-    yes: Yes = False,
 ) -> None:
     """Replace a key by a new one; the old one works a while longer."""
     from core.services.api_keys import rotate_key
@@ -107,7 +101,6 @@ def rotate(
     duration = parse_duration(overlap)
     (made, ends), outcome = here.write(
         lambda change: rotate_key(change, name, environment, overlap=duration),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision, yes=yes),
     )
     if not outcome.committed:
         document = {"id": None, "name": name, "environment": environment, "key": None}
@@ -125,14 +118,8 @@ def rotate(
 
 
 @app.command()
-def revoke(
-    name: Name,
-    env: Env = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
-    yes: Yes = False,
-) -> None:
+@writing
+def revoke(name: Name, env: Env = None) -> None:
     """Refuse a key from now on."""
     from core.services.api_keys import revoke_key
 
@@ -140,7 +127,6 @@ def revoke(
     environment = here.environment(env)
     _, outcome = here.write(
         lambda change: revoke_key(change, name, environment),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision, yes=yes),
     )
     document = {"name": name, "environment": environment}
     writes.report(here, outcome, document, f"revoked {name} of {environment}")

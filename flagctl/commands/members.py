@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from flagctl import output, writes
-from flagctl.options import DryRun, IfRevision, Reason
+from flagctl.options import writing
 from flagctl.state import current
 
 app = typer.Typer(no_args_is_help=True, help="Members and their roles.")
@@ -33,13 +33,11 @@ def whoami() -> None:
 
 
 @app.command()
+@writing
 def add(
     email: Email,
     role: Annotated[str, typer.Option("--role", help="viewer, editor, approver or admin.")],
     env: There = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
 ) -> None:
     """Give a member a role, or change the one they have."""
     from core.auth.actor import Role
@@ -54,7 +52,6 @@ def add(
     here = current()
     _, outcome = here.write(
         lambda change: add_member(change, email, Role(role), env),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
     )
     document = {"email": email, "role": role, "environment": env}
     verb = "is" if outcome.changed else "was already"
@@ -69,36 +66,30 @@ def list_() -> None:
     here = current()
     with here.reading() as session:
         members = list_members(session)
-    if here.output != "table":
-        output.emit(members, here.output)
-        return
-    output.table(
+    here.show(
         members,
-        [
-            ("member", lambda m: m.email),
-            ("role", lambda m: m.role),
-            ("where", lambda m: m.environment or "every environment"),
-            ("since", lambda m: m.created_at),
-        ],
-        empty="no members",
+        lambda: output.table(
+            members,
+            [
+                ("member", lambda m: m.email),
+                ("role", lambda m: m.role),
+                ("where", lambda m: m.environment or "every environment"),
+                ("since", lambda m: m.created_at),
+            ],
+            empty="no members",
+        ),
     )
 
 
 @app.command()
-def remove(
-    email: Email,
-    env: There = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
-) -> None:
+@writing
+def remove(email: Email, env: There = None) -> None:
     """Take a member's role in an environment, or without --env all of them."""
     from core.services.members import remove_member
 
     here = current()
     _, outcome = here.write(
         lambda change: remove_member(change, email, env),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
     )
     document = {"email": email, "environment": env}
     writes.report(here, outcome, document, f"removed {email}{f' from {env}' if env else ''}")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from flagctl import output, writes
-from flagctl.options import DryRun, IfRevision, Reason
+from flagctl.options import writing
 from flagctl.state import current
 
 app = typer.Typer(no_args_is_help=True, help="Your organization.")
@@ -20,29 +20,27 @@ def show() -> None:
     here = current()
     with here.reading() as session:
         organization = show_organization(session)
-    if here.output != "table":
-        output.emit(organization, here.output)
-        return
-    output.fields(
-        [
-            ("organization", organization.key),
-            ("name", organization.name),
-            ("key pattern", organization.key_pattern),
-            ("created", organization.created_at),
-        ]
+    here.show(
+        organization,
+        lambda: output.fields(
+            [
+                ("organization", organization.key),
+                ("name", organization.name),
+                ("key pattern", organization.key_pattern),
+                ("created", organization.created_at),
+            ]
+        ),
     )
 
 
 @app.command()
+@writing
 def update(
     name: Annotated[str | None, typer.Option("--name", help="Its name for people.")] = None,
     key_pattern: Annotated[
         str | None,
         typer.Option("--key-pattern", metavar="REGEX", help="What new keys must look like."),
     ] = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
 ) -> None:
     """Change the name, or what new flag and config keys must look like."""
     from core.errors import InvalidInputError
@@ -56,7 +54,6 @@ def update(
     here = current()
     _, outcome = here.write(
         lambda change: update_organization(change, name=name, key_pattern=key_pattern),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
     )
     message = "updated" if outcome.changed else "nothing to change"
     writes.report(here, outcome, {"name": name, "key_pattern": key_pattern}, message)

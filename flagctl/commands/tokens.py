@@ -6,7 +6,7 @@ import typer
 
 from core import clock
 from flagctl import output, writes
-from flagctl.options import DryRun, IfRevision, Reason, parse_duration
+from flagctl.options import parse_duration, writing
 from flagctl.state import current
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="Admin tokens: what the CLI and pip
 
 
 @app.command()
+@writing
 def issue(
     email: Annotated[str, typer.Argument(metavar="EMAIL", help="For this member.")],
     ttl: Annotated[str, typer.Option("--ttl", metavar="TIME", help="How long it lives.")] = "8h",
@@ -24,9 +25,6 @@ def issue(
         bool,
         typer.Option("--as-owner", help="With the owner's database address instead of a token."),
     ] = False,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
 ) -> None:
     """Sign a token for a member. It is shown once, alone on stdout.
 
@@ -44,8 +42,7 @@ def issue(
         return issue_token(change, email, file, lifetime=lifetime, as_owner=as_owner)
 
     here = current()
-    options = writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision)
-    issued, outcome = (here.write_as_owner if as_owner else here.write)(apply, options)
+    issued, outcome = (here.write_as_owner if as_owner else here.write)(apply)
     if not outcome.committed:
         writes.report(here, outcome, {"email": email, "token": None}, "")
         return
@@ -91,11 +88,9 @@ def list_() -> None:
 
 
 @app.command()
+@writing
 def revoke(
     token_id: Annotated[str, typer.Argument(metavar="ID", help="As `token list` shows it.")],
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    if_revision: IfRevision = None,
 ) -> None:
     """Refuse a token from now on."""
     from core.services.tokens import revoke_token
@@ -103,7 +98,6 @@ def revoke(
     here = current()
     _, outcome = here.write(
         lambda change: revoke_token(change, token_id),
-        writes.options(reason=reason, dry_run=dry_run, if_revision=if_revision),
     )
     verb = "revoked" if outcome.changed else "was revoked already:"
     writes.report(here, outcome, {"token": token_id}, f"{verb} {token_id}")

@@ -459,7 +459,7 @@ CREATE TRIGGER touch BEFORE UPDATE OF description, confirm ON flagctl.environmen
     FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
 CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE OF description, confirm
     ON flagctl.environments FOR EACH ROW EXECUTE FUNCTION flagctl.environment_changed();
-CREATE TRIGGER notify AFTER INSERT OR DELETE OR UPDATE OF revision ON flagctl.environments
+CREATE TRIGGER notify AFTER DELETE OR UPDATE OF revision ON flagctl.environments
     FOR EACH ROW EXECUTE FUNCTION flagctl.notify_revision();
 
 CREATE TRIGGER touch BEFORE UPDATE ON flagctl.flags

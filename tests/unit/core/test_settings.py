@@ -1,0 +1,310 @@
+import os
+import pickle
+import stat
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from core.errors import FlagctlError, InvalidInputError, NotFoundError, UnauthenticatedError
+from core.settings import Secret, Settings, load, parse_address
+
+PASSWORD = "hunter2-hunter2"
+ADDRESS = f"postgresql://ann:{PASSWORD}@127.0.0.1/flags"
+
+
+class Home:
+    """A directory tree with a project in it, and a user's own configuration beside it."""
+
+    def __init__(self, root: Path) -> None:
+        self.directory = root / "project" / "deep" / "below"
+        self.directory.mkdir(parents=True)
+        self.project_file = root / "project" / ".flagctl" / "config.toml"
+        self.user_file = root / "config" / "flagctl" / "config.toml"
+        self._environ = {"XDG_CONFIG_HOME": str(root / "config")}
+
+    def write(self, path: Path, text: str, mode: int = 0o600) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.chmod(0o700)
+        path.write_text(text, encoding="utf-8")
+        path.chmod(mode)
+
+    def load(self, *, option: str | None = None, **variables: str) -> Settings:
+        environ: Mapping[str, str] = self._environ | {
+            f"FLAGCTL_{name.upper()}": value for name, value in variables.items()
+        }
+        return load(environ, self.directory, context=option)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def test_without_anything_there_are_defaults(home: Home) -> None:
+    settings = home.load()
+    assert settings == Settings()
+    assert (settings.output, settings.role_prefix, settings.listen) == (
+        "table",
+        "flagctl",
+        "127.0.0.1:8000",
+    )
+    assert settings.check_interval == 2.0
+
+
+def test_the_environment_beats_the_project_which_beats_the_user(home: Home) -> None:
+    home.write(home.user_file, 'org = "user"\nenv = "user"\noutput = "json"\n')
+    home.write(home.project_file, 'org = "project"\nenv = "project"\n')
+    settings = home.load(org="environment")
+    assert (settings.org, settings.env, settings.output) == ("environment", "project", "json")
+    assert settings.sources["org"].name == "the environment"
+    assert settings.sources["env"].name == str(home.project_file)
+    assert settings.sources["output"].name == str(home.user_file)
+
+
+def test_the_nearest_project_counts(home: Home) -> None:
+    home.write(home.project_file, 'org = "far"')
+    home.write(home.directory / ".flagctl" / "config.toml", 'env = "near"')
+    settings = home.load()
+    assert (settings.env, settings.org) == ("near", None)
+
+
+def test_an_empty_variable_is_no_setting(home: Home) -> None:
+    home.write(home.user_file, 'org = "user"')
+    assert home.load(org="").org == "user"
+
+
+def test_variables_that_are_not_ours_are_left_alone(home: Home) -> None:
+    assert home.load(test_database_url="x", something="y") == Settings()
+
+
+CONTEXTS = """
+context = "two"
+org = "base"
+env = "base"
+[contexts.one]
+org = "one"
+[contexts.two]
+org = "two"
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "variable", "org"), [(None, "", "two"), (None, "one", "one"), ("two", "one", "two")]
+)
+def test_a_context_lays_itself_over_its_file(
+    home: Home, option: str | None, variable: str, org: str
+) -> None:
+    home.write(home.user_file, CONTEXTS)
+    settings = home.load(option=option, context=variable)
+    assert (settings.org, settings.env) == (org, "base")
+    assert settings.sources["org"].name == f"{home.user_file} (context {org})"
+
+
+def test_an_unknown_context(home: Home) -> None:
+    home.write(home.user_file, CONTEXTS)
+    with pytest.raises(NotFoundError, match="there is no context 'three'"):
+        home.load(option="three")
+    home.write(home.user_file, 'context = "nowhere"')
+    with pytest.raises(InvalidInputError, match="there is no context 'nowhere' in it"):
+        home.load()
+
+
+@pytest.mark.parametrize("text", ["contexts = 3", "[contexts]\na = 4\n"])
+def test_contexts_that_are_no_tables(home: Home, text: str) -> None:
+    home.write(home.user_file, text)
+    with pytest.raises(NotFoundError):
+        home.load(option="a")
+
+
+def test_all_faults_are_told_together(home: Home) -> None:
+    home.write(home.project_file, 'nonsense = 1\noutput = "xml"\n')
+    home.write(home.user_file, "org = [")
+    with pytest.raises(InvalidInputError) as caught:
+        home.load(
+            database_url="mysql://x",
+            redis_url="http://x",
+            check_interval="nan",
+            log_level="loud",
+            listen="here",
+            role_prefix="a-b",
+        )
+    message = caught.value.message
+    assert message.count("\n  ") == 9
+    for words in (
+        "nonsense is not a setting",
+        "output in",
+        "it is not valid TOML",
+        "database_url in the environment: it starts with postgresql://",
+        "redis_url in the environment: it starts with redis://, rediss:// or unix://",
+        "check_interval in the environment: it is a number of seconds between 0.05 and 3600",
+        "log_level in the environment: it is one of debug, info, warning, error",
+        "listen in the environment: it is HOST:PORT",
+        "role_prefix in the environment: it is a word",
+    ):
+        assert words in message
+
+
+@pytest.mark.parametrize("value", ["0", "0.04", "3601", "inf", "-1", "two", "1e999"])
+def test_an_interval_out_of_bounds(home: Home, value: str) -> None:
+    with pytest.raises(InvalidInputError, match="check_interval"):
+        home.load(check_interval=value)
+
+
+@pytest.mark.parametrize("line", ["check_interval = true", "org = 3", 'org = ""', "token = []"])
+def test_a_value_of_the_wrong_type_in_a_file(home: Home, line: str) -> None:
+    home.write(home.user_file, line)
+    with pytest.raises(InvalidInputError, match=line.split(maxsplit=1)[0]):
+        home.load()
+
+
+def test_a_variable_that_is_no_text(home: Home) -> None:
+    with pytest.raises(InvalidInputError, match="FLAGCTL_ORG is not valid UTF-8 text"):
+        home.load(org=os.fsdecode(b"\xff"))
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8000", ("127.0.0.1", 8000)),
+        ("[::1]:80", ("::1", 80)),
+        ("localhost:0", ("localhost", 0)),
+    ],
+)
+def test_addresses(text: str, address: tuple[str, int]) -> None:
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "8000", ":8000", "a:", "a:b", "a:65536", "a:-1", "a:٣"])
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(ValueError, match="HOST:PORT"):
+        parse_address(text)
+
+
+@pytest.mark.parametrize("opened", ["file", "folder"])
+@pytest.mark.parametrize("bit", [stat.S_IWGRP, stat.S_IWOTH])
+def test_a_project_file_that_others_may_write_is_not_read(
+    home: Home, opened: str, bit: int
+) -> None:
+    home.write(home.project_file, 'org = "project"')
+    path = home.project_file if opened == "file" else home.project_file.parent
+    path.chmod(stat.S_IMODE(path.stat().st_mode) | bit)
+    settings = home.load()
+    assert settings.org is None
+    assert [str(home.project_file) in warning for warning in settings.warnings] == [True]
+
+
+def test_a_project_file_of_somebody_else_is_not_read(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.write(home.project_file, 'org = "project"')
+    monkeypatch.setattr(os, "geteuid", lambda: 12_345)
+    settings = home.load()
+    assert settings.org is None
+    assert len(settings.warnings) == 1
+
+
+def test_a_path_that_cannot_be_followed_is_no_file(home: Home) -> None:
+    settings = load({"XDG_CONFIG_HOME": "/" + "x" * 5_000}, home.directory)
+    assert settings == Settings()
+
+
+def test_a_user_without_a_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home(_path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", no_home)
+    assert load({}, home.directory) == Settings()
+
+
+def test_a_token_from_the_environment(home: Home) -> None:
+    assert home.load(token="t", database_url=ADDRESS).admin_token() == Secret("t")
+    assert home.load(token="t").admin_token() == Secret("t")
+
+
+def test_a_token_from_one_file(home: Home) -> None:
+    home.write(home.project_file, f'token = "t"\ndatabase_url = "{ADDRESS}"')
+    assert home.load().admin_token() == Secret("t")
+
+
+def test_a_token_file_beside_its_config(home: Home) -> None:
+    home.write(home.project_file, f'token_file = "token"\ndatabase_url = "{ADDRESS}"')
+    home.write(home.project_file.with_name("token"), "  abc \n")
+    assert home.load().admin_token() == Secret("abc")
+
+
+def test_a_token_file_that_cannot_be_read(home: Home) -> None:
+    with pytest.raises(UnauthenticatedError, match="cannot be read: No such file"):
+        home.load(token_file=str(home.directory / "none")).admin_token()
+    home.write(home.directory / "token", "")
+    (home.directory / "token").write_bytes(b"\xff")
+    with pytest.raises(UnauthenticatedError, match="cannot be read: not UTF-8"):
+        home.load(token_file=str(home.directory / "token")).admin_token()
+
+
+def test_no_token_at_all(home: Home) -> None:
+    with pytest.raises(UnauthenticatedError, match="there is no token") as caught:
+        home.load().admin_token()
+    assert "FLAGCTL_TOKEN" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["token", "token_file"])
+def test_a_project_is_not_handed_the_token_of_the_environment(home: Home, kind: str) -> None:
+    home.write(home.project_file, f'database_url = "{ADDRESS}"')
+    with pytest.raises(UnauthenticatedError) as caught:
+        home.load(**{kind: "mine"}).admin_token()
+    assert "the environment" in caught.value.message
+    assert str(home.project_file) in caught.value.message
+
+
+def test_nor_that_of_the_users_file(home: Home) -> None:
+    home.write(home.project_file, f'database_url = "{ADDRESS}"')
+    home.write(home.user_file, 'token = "mine"')
+    with pytest.raises(UnauthenticatedError, match=str(home.user_file)):
+        home.load().admin_token()
+
+
+def test_nor_that_of_another_context(home: Home) -> None:
+    home.write(home.user_file, '[contexts.a]\ntoken = "mine"\n[contexts.b]\norg = "x"')
+    home.write(home.project_file, f'[contexts.a]\ndatabase_url = "{ADDRESS}"')
+    with pytest.raises(UnauthenticatedError):
+        home.load(option="a").admin_token()
+
+
+def test_a_token_in_the_environment_replaces_the_files_token_file(home: Home) -> None:
+    home.write(home.project_file, f'token_file = "t"\ndatabase_url = "{ADDRESS}"')
+    settings = home.load(token="new", database_url=ADDRESS)
+    assert settings.token_file is None
+    assert settings.admin_token() == Secret("new")
+
+
+def test_a_setting_that_is_missing_is_named(home: Home) -> None:
+    with pytest.raises(InvalidInputError, match="FLAGCTL_DATABASE_URL is not set") as caught:
+        home.load().require("database_url")
+    assert "flagctl dev" in caught.value.hint
+
+
+def test_a_secret_does_not_show_itself(home: Home) -> None:
+    home.write(home.user_file, f'redis_url = "redis://:{PASSWORD}@h"\ntoken = "{PASSWORD}"')
+    settings = home.load(database_url=ADDRESS, api_key=PASSWORD)
+    secret = settings.require("database_url")
+    assert secret.reveal() == ADDRESS
+    shown = [repr(secret), str(secret), f"{secret}", f"{secret!r:>40}", "%s" % secret]  # noqa: UP031
+    shown += [repr(settings), str(settings), f"{settings.sources}", repr([secret])]
+    try:
+        raise FlagctlError(f"cannot use {secret} of {settings}")
+    except FlagctlError as error:
+        shown.append("".join(traceback.TracebackException.from_exception(error).format()))
+    assert not [text for text in shown if PASSWORD in text]
+
+
+def test_a_fault_does_not_show_a_secret(home: Home) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        home.load(database_url=f"mysql://ann:{PASSWORD}@h", redis_url=f"http://:{PASSWORD}@h")
+    assert PASSWORD not in caught.value.message + caught.value.hint
+
+
+def test_secrets_compare_by_value() -> None:
+    assert Secret("a") == Secret("a") != Secret("b")
+    assert pickle.loads(pickle.dumps(Secret("a"))) == Secret("a")
