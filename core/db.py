@@ -1,5 +1,6 @@
 """Connections to Postgres, and what its errors mean to us. The one place that knows SQLSTATEs."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
@@ -68,7 +69,8 @@ def parameters(url: Secret) -> dict[str, Any]:
             "the database address cannot be read",
             hint="it looks like postgresql://user:password@host:5432/database",
         ) from None
-    hosts = [host for name in ("host", "hostaddr") for host in str(parts.get(name, "")).split(",")]
+    named = [parts.get(n) or os.environ.get(f"PG{n.upper()}", "") for n in ("host", "hostaddr")]
+    hosts = [host for names in named for host in str(names).split(",")]
     if "sslmode" not in parts and not all(_is_local(host) for host in hosts):
         parts["sslmode"] = "verify-full"
         parts.setdefault("sslrootcert", "system")

@@ -26,6 +26,16 @@ def check_new_key(key: str, *, noun: str, pattern: str = DEFAULT_KEY_PATTERN) ->
     return key
 
 
+def check_pattern(pattern: str) -> str:
+    """Refuse what is no regular expression."""
+    check_text(pattern, what="the pattern", at_most=500)
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise InvalidInputError(f"the pattern is no regular expression: {error}") from None
+    return pattern
+
+
 def check_key(key: str, *, noun: str) -> str:
     """Refuse what no flagctl key can be: empty, too long, or not printable."""
     if not key:

@@ -15,6 +15,7 @@ ALGORITHM: Final = "RS256"
 LEEWAY: Final = timedelta(seconds=30)
 MIN_KEY_BITS: Final = 2_048
 MAX_KEY_BITS: Final = 4_096
+PUBLIC_EXPONENT: Final = 65_537
 _MAX_TOKEN_LENGTH: Final = 16_384
 _REQUIRED: Final = ("exp", "iat", "iss", "aud", "sub")
 _FORM: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
@@ -81,7 +82,7 @@ def verify(token: str, key: TrustedKey, now: datetime) -> Claims:
     try:
         payload = jwt.decode(
             token,
-            key.public_key,
+            _public_key(key.public_key),
             algorithms=[ALGORITHM],
             audience=key.audience,
             issuer=key.issuer,
@@ -105,7 +106,7 @@ def verify(token: str, key: TrustedKey, now: datetime) -> Claims:
         raise UnauthenticatedError(
             f"the token is for another audience than {key.audience!r}", hint=_ISSUE_HINT
         ) from None
-    except (jwt.PyJWTError, ValueError) as error:
+    except (jwt.PyJWTError, InvalidInputError, ValueError) as error:
         raise UnauthenticatedError(f"the token is not valid: {error}", hint=_ISSUE_HINT) from None
     return _claims(payload, key, now)
 
@@ -183,12 +184,33 @@ def sign(claims: dict[str, Any], private_key: str, key_id: str) -> str:
     return jwt.encode(claims, private_key, algorithm=ALGORITHM, headers={"kid": key_id})
 
 
+def check_public_key(public_key: str) -> None:
+    """Refuse a key that flagctl would not trust. Raises InvalidInputError."""
+    _public_key(public_key)
+
+
+def _public_key(pem: str) -> Any:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    key = load_pem_public_key(pem.encode())
+    if not isinstance(key, RSAPublicKey):
+        raise InvalidInputError("a signing key is an RSA key")
+    exponent = key.public_numbers().e
+    if not MIN_KEY_BITS <= key.key_size <= MAX_KEY_BITS or exponent != PUBLIC_EXPONENT:
+        raise InvalidInputError(
+            f"a signing key has {MIN_KEY_BITS} to {MAX_KEY_BITS} bits and the exponent"
+            f" {PUBLIC_EXPONENT}, not {key.key_size} and {exponent}"
+        )
+    return key
+
+
 def generate_key_pair(bits: int = 3_072) -> tuple[str, str]:
     """A new RSA key: (private PEM in PKCS #8, public PEM)."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 
-    private = rsa.generate_private_key(public_exponent=65_537, key_size=bits)
+    private = rsa.generate_private_key(public_exponent=PUBLIC_EXPONENT, key_size=bits)
     return (
         private.private_bytes(
             serialization.Encoding.PEM,

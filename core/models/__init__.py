@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.models.config import Config, ConfigValue
     from core.models.environment import Environment
     from core.models.flag import Flag
-    from core.models.installation import Installation, SnapshotKey
+    from core.models.installation import ChangeKey, Installation, SnapshotKey
     from core.models.issuer import Issuer, IssuerKey
     from core.models.member import Member
     from core.models.organization import Organization
@@ -27,6 +27,7 @@ __all__ = [
     "AuditEvent",
     "AuditEventRevision",
     "Base",
+    "ChangeKey",
     "Config",
     "ConfigValue",
     "Environment",
@@ -46,6 +47,7 @@ _MODULES = {
     "ApiKey": "api_key",
     "AuditEvent": "audit_event",
     "AuditEventRevision": "audit_event",
+    "ChangeKey": "installation",
     "Config": "config",
     "ConfigValue": "config",
     "Environment": "environment",

@@ -18,6 +18,15 @@ class Installation(Base):
     created_at: Mapped[datetime]
 
 
+class ChangeKey(Base):
+    """One row: the secret that seals who acts in a transaction. Nobody is granted it."""
+
+    __tablename__ = "change_key"
+
+    singleton: Mapped[bool] = mapped_column(primary_key=True)
+    secret: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class SnapshotKey(Base):
     """One row: the secret that authenticates snapshots in Redis. Readers alone may read it."""
 

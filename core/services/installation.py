@@ -33,6 +33,7 @@ def initialise(change: Change, admin_email: str, *, key_folder: Path | None = No
         .returning(Issuer.id)
     ).scalar_one()
     private_key, public_key = tokens.generate_key_pair()
+    tokens.check_public_key(public_key)
     session.execute(
         insert(IssuerKey).values(
             issuer_id=issuer_id, key_id=tokens.key_id_of(public_key), public_key=public_key

@@ -5,7 +5,7 @@ from sqlalchemy import update
 from core.auth.actor import Permission
 from core.errors import InvalidInputError
 from core.models import Organization
-from core.names import check_text
+from core.names import check_pattern, check_text
 from core.services.change import Change
 
 
@@ -21,7 +21,7 @@ def update_organization(
             raise InvalidInputError("the name is empty")
         values["name"] = check_text(name, what="the name", at_most=255)
     if key_pattern is not None:
-        values["key_pattern"] = check_text(key_pattern, what="the pattern", at_most=500)
+        values["key_pattern"] = check_pattern(key_pattern)
     if not values:
         raise InvalidInputError(
             "nothing to change is named", hint="see `flagctl org update --help`"

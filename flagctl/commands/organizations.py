@@ -1,6 +1,5 @@
 """The organization."""
 
-import re
 from typing import Annotated
 
 import typer
@@ -43,14 +42,8 @@ def update(
     ] = None,
 ) -> None:
     """Change the name, or what new flag and config keys must look like."""
-    from core.errors import InvalidInputError
     from core.services.organizations import update_organization
 
-    if key_pattern is not None:
-        try:
-            re.compile(key_pattern)
-        except re.error as error:
-            raise InvalidInputError(f"the pattern is no regular expression: {error}") from None
     here = current()
     _, outcome = here.write(
         lambda change: update_organization(change, name=name, key_pattern=key_pattern),

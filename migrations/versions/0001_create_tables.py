@@ -22,6 +22,14 @@ CREATE TABLE flagctl.snapshot_key (
         CONSTRAINT snapshot_key_secret_is_long CHECK (octet_length(secret) >= 32)
 );
 
+-- Seals who acts in a transaction. Nobody is granted it; only begin_change and triggers use it.
+CREATE TABLE flagctl.change_key (
+    singleton boolean CONSTRAINT change_key_pkey PRIMARY KEY DEFAULT true
+        CONSTRAINT change_key_is_one CHECK (singleton),
+    secret bytea NOT NULL
+        CONSTRAINT change_key_secret_is_long CHECK (octet_length(secret) >= 32)
+);
+
 CREATE TABLE flagctl.organizations (
     id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT organizations_pkey PRIMARY KEY,
     key text NOT NULL CONSTRAINT organizations_key_unique UNIQUE
@@ -273,6 +281,8 @@ SEED = """
 INSERT INTO flagctl.installation DEFAULT VALUES;
 INSERT INTO flagctl.snapshot_key (secret)
     VALUES (sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())));
+INSERT INTO flagctl.change_key (secret)
+    VALUES (sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())));
 INSERT INTO flagctl.organizations (key, name) VALUES ('default', 'Default');
 INSERT INTO flagctl.environments (organization_id, key, confirm)
     SELECT id, environment, false
@@ -284,7 +294,7 @@ DROP = """
 DROP TABLE flagctl.audit_event_revisions, flagctl.audit_events, flagctl.tokens, flagctl.members,
     flagctl.issuer_keys, flagctl.issuers, flagctl.api_keys, flagctl.config_values,
     flagctl.configs, flagctl.overrides, flagctl.flags, flagctl.environments,
-    flagctl.organizations, flagctl.snapshot_key, flagctl.installation;
+    flagctl.organizations, flagctl.change_key, flagctl.snapshot_key, flagctl.installation;
 """
 
 

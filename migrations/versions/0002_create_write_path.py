@@ -100,6 +100,36 @@ BEGIN
 END
 $$;
 
+-- HMAC-SHA256 over the change, this backend and this transaction: a setting that was copied from
+-- another one is worth nothing. It needs no transaction id, so it works read-only too.
+CREATE FUNCTION flagctl.seal(change text) RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    secret bytea;
+    inner_pad bytea := decode(repeat('36', 64), 'hex');
+    outer_pad bytea := decode(repeat('5c', 64), 'hex');
+    message bytea := convert_to(pg_backend_pid() || ' ' ||
+        extract(epoch FROM transaction_timestamp()) || ' ' || change, 'UTF8');
+BEGIN
+    SELECT k.secret INTO STRICT secret FROM flagctl.change_key k;
+    FOR i IN 0 .. length(secret) - 1 LOOP
+        inner_pad := set_byte(inner_pad, i, get_byte(secret, i) # 54);
+        outer_pad := set_byte(outer_pad, i, get_byte(secret, i) # 92);
+    END LOOP;
+    RETURN encode(sha256(outer_pad || sha256(inner_pad || message)), 'hex');
+END
+$$;
+
+CREATE FUNCTION flagctl.open_change(change jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM set_config('flagctl.change',
+        flagctl.seal(change::text) || ' ' || change::text, true);
+END
+$$;
+
 -- The one door: names the actor of this transaction, for reads and writes.
 CREATE FUNCTION flagctl.begin_change(token text, organization text, reason text,
     client_version text) RETURNS jsonb
@@ -110,15 +140,30 @@ DECLARE
     change jsonb := actor || jsonb_build_object('change_id', gen_random_uuid(),
         'reason', reason, 'client_version', client_version);
 BEGIN
-    PERFORM set_config('flagctl.change', change::text, true);
+    PERFORM flagctl.open_change(change);
     PERFORM set_config('application_name', 'flagctl ' || (actor ->> 'actor_name'), true);
     RETURN change;
 END
 $$;
 
+-- The open change, None without one. Any login may write the setting; only we can seal it.
 CREATE FUNCTION flagctl.current_change() RETURNS jsonb
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-RETURN nullif(current_setting('flagctl.change', true), '')::jsonb;
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    setting text := coalesce(current_setting('flagctl.change', true), '');
+    change text := substr(setting, 66);
+BEGIN
+    IF setting = '' THEN
+        RETURN NULL;
+    END IF;
+    IF left(setting, 64) <> flagctl.seal(change) THEN
+        RAISE EXCEPTION USING errcode = 'FC003', message = 'the change was not begun here',
+            hint = 'call flagctl.begin_change first';
+    END IF;
+    RETURN change::jsonb;
+END
+$$;
 
 -- `flagctl init` has no token yet: the owner acts under a name of its own.
 CREATE FUNCTION flagctl.begin_owner_change(organization text, reason text, client_version text)
@@ -133,7 +178,7 @@ BEGIN
         'actor_name', session_user, 'grants', '[]'::jsonb, 'change_id', gen_random_uuid(),
         'reason', reason, 'client_version', client_version) INTO change
         FROM flagctl.organizations o WHERE o.key = organization;
-    PERFORM set_config('flagctl.change', change::text, true);
+    PERFORM flagctl.open_change(change);
     RETURN change;
 END
 $$;

@@ -29,6 +29,8 @@ READER_COLUMNS = {
     "schema_version": "version_num",
 }
 ADMIN_CANNOT_READ = {
+    ("change_key", "singleton"),
+    ("change_key", "secret"),
     ("snapshot_key", "singleton"),
     ("snapshot_key", "secret"),
     ("api_keys", "digest"),
@@ -143,7 +145,7 @@ def test_the_reader_reads_exactly_what_is_listed(ground: Installation) -> None:
     assert readable == spread(READER_COLUMNS)
 
 
-def test_the_admin_reads_everything_but_two_secrets(ground: Installation) -> None:
+def test_the_admin_reads_everything_but_the_secrets(ground: Installation) -> None:
     with ground.connect("admin") as connection:
         hidden = {
             (table, column)
@@ -442,6 +444,38 @@ def test_the_reader_cannot_begin_a_change(ground: Installation) -> None:
         connection.execute(
             "SELECT flagctl.begin_change(%s, NULL, NULL, 'x')", [ground.token.reveal()]
         )
+
+
+_SEAL = "SELECT current_setting('flagctl.change', true)"
+_BEGIN = "SELECT flagctl.begin_change(%s, NULL, NULL, 'x')"
+_WRITE = "UPDATE flagctl.environments SET description = 'mine' WHERE key = 'dev'"
+
+
+@pytest.mark.parametrize("login", ["admin", "owner"])
+def test_a_change_that_was_made_up_is_refused(login: str, ground: Installation) -> None:
+    change = (
+        '{"organization_id": 1, "actor": "ceo@example.com", "actor_name": "ceo", "grants": [],'
+        ' "change_id": "00000000-0000-0000-0000-000000000000", "client_version": "x"}'
+    )
+    for setting in (change, "0" * 64 + " " + change):
+        with ground.connect(login) as connection, connection.transaction(force_rollback=True):
+            connection.execute("SELECT set_config('flagctl.change', %s, true)", [setting])
+            with pytest.raises(psycopg.Error, match="was not begun here") as caught:
+                connection.execute(_WRITE)
+        assert caught.value.sqlstate == "FC003"
+
+
+def test_a_change_is_worth_nothing_in_another_transaction(ground: Installation) -> None:
+    with ground.connect("admin") as connection:
+        with connection.transaction(force_rollback=True):
+            connection.execute(_BEGIN, [ground.token.reveal()])
+            connection.execute(_WRITE)
+            copied = connection.execute(_SEAL).fetchone()
+        assert copied is not None
+        with connection.transaction(force_rollback=True):
+            connection.execute("SELECT set_config('flagctl.change', %s, true)", copied)
+            with pytest.raises(psycopg.Error, match="was not begun here"):
+                connection.execute(_WRITE)
 
 
 def test_two_installations_in_one_cluster_do_not_see_each_other(
