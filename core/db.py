@@ -27,6 +27,11 @@ from core.settings import Secret
 
 CONNECT_TIMEOUT_SECONDS = 5
 
+_ADDRESS = (
+    "it looks like postgresql://user:password@host:5432/database,"
+    " with special characters of the password percent-encoded"
+)
+
 _KINDS: dict[str, type[FlagctlError]] = {
     "FC002": InvalidInputError,
     "FC003": UnauthenticatedError,
@@ -65,12 +70,13 @@ def parameters(url: Secret) -> dict[str, Any]:
     try:
         parts: dict[str, Any] = dict(conninfo.conninfo_to_dict(url.reveal()))
     except psycopg.ProgrammingError:
-        raise InvalidInputError(
-            "the database address cannot be read",
-            hint="it looks like postgresql://user:password@host:5432/database",
-        ) from None
+        raise InvalidInputError("the database address cannot be read", hint=_ADDRESS) from None
     named = [parts.get(n) or os.environ.get(f"PG{n.upper()}", "") for n in ("host", "hostaddr")]
     hosts = [host for names in named for host in str(names).split(",")]
+    ports = str(parts.get("port", "")).split(",")
+    # Half a password, when a character of it was not encoded: libpq would repeat it in its error.
+    if any("@" in host[1:] for host in hosts) or any(p and not p.isdigit() for p in ports):
+        raise InvalidInputError("the database address cannot be read", hint=_ADDRESS) from None
     if "sslmode" not in parts and not all(_is_local(host) for host in hosts):
         parts["sslmode"] = "verify-full"
         parts.setdefault("sslrootcert", "system")

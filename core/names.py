@@ -67,7 +67,7 @@ def check_text(text: str, *, what: str, at_most: int = 2_000) -> str:
 
 def closest(name: str, known: Iterable[str]) -> str:
     """A hint that names the closest matches, or "" when nothing comes near."""
-    matches = get_close_matches(name, list(known), n=3, cutoff=0.6)
+    matches = get_close_matches(name, list(dict.fromkeys(known)), n=3, cutoff=0.6)
     return f"did you mean {' or '.join(matches)}?" if matches else ""
 
 

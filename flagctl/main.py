@@ -37,7 +37,10 @@ _SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "delete": ("flags:delete", "Delete a flag and its state everywhere."),
     },
     "Configs and environments": {
-        "config": ("configs:app", "Typed values: define, set, get, list, show, unset, delete."),
+        "config": (
+            "configs:app",
+            "Typed values: define, set, unset, get, list, show, update, delete.",
+        ),
         "env": ("environments:app", "Environments: create, list, show, update, delete."),
         "key": ("keys:app", "API keys of applications: create, list, rotate, revoke."),
     },

@@ -13,6 +13,9 @@ Env = Annotated[
     str | None,
     typer.Option("--env", "-e", metavar="ENV", help="The environment (default: FLAGCTL_ENV)."),
 ]
+OnlyEnv = Annotated[
+    str | None, typer.Option("--env", "-e", metavar="ENV", help="Only in this environment.")
+]
 Function = TypeVar("Function", bound=Callable[..., None])
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Row, delete, insert, select, update
 
 from core.auth.actor import Permission
-from core.errors import ConflictError, InvalidInputError, NotFoundError
+from core.errors import ConflictError, InvalidInputError
 from core.json_text import JsonValue, equal
 from core.lookups import environments, find_config, find_environment
 from core.models import Config, ConfigValue, Environment
@@ -123,11 +123,10 @@ def set_value(change: Change, key: str, environment_key: str, value: JsonValue) 
 
 
 def unset_value(change: Change, key: str, environment_key: str) -> int:
-    """Take the value away in one environment. Returns the revision from before."""
+    """Take the value away in one environment, if there is one. Returns the revision from before."""
     environment, _config, current = _place(change, key, environment_key)
-    if current is None:
-        raise NotFoundError(f"{key} has no value in {environment_key}")
-    change.session.execute(delete(ConfigValue).where(ConfigValue.id == current.id))
+    if current is not None:
+        change.session.execute(delete(ConfigValue).where(ConfigValue.id == current.id))
     return int(environment.revision)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from core.json_text import JsonValue, parse, render
 from flagctl import output, writes
-from flagctl.options import Env, writing
+from flagctl.options import Env, OnlyEnv, writing
 from flagctl.state import current
 
 app = typer.Typer(no_args_is_help=True, help="Typed values, one for each environment.")
@@ -98,7 +98,7 @@ def unset(key: Key, env: Env = None) -> None:
         lambda change: unset_value(change, key, environment),
     )
     document = {"config": key, "environment": environment}
-    message = f"{key} has no value in {environment} any more"
+    message = f"{key} has no value in {environment}" + (" any more" if outcome.changed else "")
     writes.report(here, outcome, document, message, revision=revision)
 
 
@@ -119,7 +119,7 @@ def get(key: Key, env: Env = None) -> None:
 
 @app.command("list")
 def list_(
-    env: Env = None,
+    env: OnlyEnv = None,
     match: Annotated[
         str | None, typer.Option("--match", metavar="TEXT", help="Only keys that contain it.")
     ] = None,

@@ -8,7 +8,7 @@ import typer
 from core import clock
 from core.json_text import JsonValue, parse
 from flagctl import output, writes
-from flagctl.options import Env, parse_time, writing
+from flagctl.options import Env, OnlyEnv, parse_time, writing
 from flagctl.state import current
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def create(
 
 
 def list_all(
-    env: Env = None,
+    env: OnlyEnv = None,
     tag: Annotated[str | None, typer.Option("--tag", help="Only with this tag.")] = None,
     owner: Annotated[str | None, typer.Option("--owner", help="Only of this owner.")] = None,
     match: Annotated[

@@ -6,7 +6,7 @@ import typer
 
 from core import clock
 from flagctl import output, writes
-from flagctl.options import Env, parse_duration, parse_time, writing
+from flagctl.options import Env, OnlyEnv, parse_duration, parse_time, writing
 from flagctl.state import current
 
 app = typer.Typer(no_args_is_help=True, help="API keys: what applications read with.")
@@ -57,7 +57,7 @@ def create(
 
 @app.command("list")
 def list_(
-    env: Env = None,
+    env: OnlyEnv = None,
     all_: Annotated[bool, typer.Option("--all", help="Expired and revoked keys too.")] = False,
 ) -> None:
     """List API keys; never the keys themselves."""

@@ -172,11 +172,6 @@ CONFIGS: dict[str, Refusal] = {
     "true is no integer": (value(True), InvalidInputError, "true is a boolean"),
     "too large for the schema": (value(101), InvalidInputError, "101 is greater than"),
     "protected": (value(5, environment="locked"), ConfirmationNeededError, "locked is protected"),
-    "unset nothing": (
-        lambda c: configs.unset_value(c, "banner", "dev"),
-        NotFoundError,
-        "banner has no value in dev",
-    ),
     "delete unknown": (
         lambda c: configs.delete_config(c, "baner"),
         NotFoundError,

@@ -56,9 +56,18 @@ def test_unless_the_address_says_otherwise() -> None:
     assert ssl_of("postgresql://u@db.example.com/d?sslmode=require") == "require"
 
 
-def test_an_address_that_cannot_be_read_is_not_repeated() -> None:
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://ann:hunter2@h:port/d?x=y",
+        "postgresql://ann:x@hunter2@/d",
+        "postgresql://ann:hunter2/x@h/d",
+        "postgresql://ann:x@y@hunter2@localhost/d",
+    ],
+)
+def test_an_address_that_cannot_be_read_is_not_repeated(address: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
-        parameters(Secret("postgresql://ann:hunter2@h:port/d?x=y"))
+        parameters(Secret(address))
     assert "hunter2" not in caught.value.message + caught.value.hint
     assert caught.value.__suppress_context__
 

