@@ -4,7 +4,6 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from io import TextIOWrapper
 from itertools import zip_longest
 from typing import Annotated, Any, NoReturn
@@ -14,51 +13,15 @@ from typer._click import Command, Context, HelpFormatter
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 from typer._click.utils import PacifyFlushWrapper
 from typer.core import TyperGroup
-from typer.main import get_command
 
 import core
 from core.errors import FlagctlError, InvalidInputError
 from flagctl import output
+from flagctl.catalog import ENTRIES, SECTIONS, load
 from flagctl.errors import ExitCode, exit_code
 from flagctl.parameters import defer_adapters
-from flagctl.shared_options import add_shared_options, global_options
+from flagctl.shared_options import global_options
 from flagctl.state import State
-
-# name → where it is, and its first line of help: `flagctl --help` loads no command at all.
-_SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
-    "Flags": {
-        "set": ("flags:set_flag", "Turn a flag on or off in an environment."),
-        "create": ("flags:create", "Create a flag."),
-        "list": ("flags:list_all", "List flags with their state in each environment."),
-        "show": ("flags:show", "Show one flag with all its environments."),
-        "update": ("flags:update", "Change a flag's definition."),
-        "archive": ("flags:archive", "Take a flag out of service; its history stays."),
-        "unarchive": ("flags:unarchive", "Bring an archived flag back."),
-        "delete": ("flags:delete", "Delete a flag and its state everywhere."),
-    },
-    "Configs and environments": {
-        "config": (
-            "configs:app",
-            "Typed values: define, set, unset, get, list, show, update, delete.",
-        ),
-        "env": ("environments:app", "Environments: create, list, show, update, delete."),
-        "key": ("keys:app", "API keys of applications: create, list, rotate, revoke."),
-    },
-    "History and people": {
-        "audit": ("audit:app", "Who changed what, when and why: list, show."),
-        "whoami": ("members:whoami", "Show who the token says you are, and your roles."),
-        "member": ("members:app", "Members and their roles: add, list, remove."),
-        "token": ("tokens:app", "Admin tokens: issue, list, revoke."),
-        "org": ("organizations:app", "Your organization: show, update."),
-    },
-    "Installation": {
-        "dev": ("dev:dev", "Run everything here, with an embedded Postgres and Redis."),
-        "serve": ("serve:serve", "Run the read server."),
-        "init": ("init:init", "Set up an empty database: schema, signing key, first admin."),
-        "db": ("db:app", "The schema: upgrade, status, check, grants, new-epoch."),
-    },
-}
-_ENTRIES = {name: entry for section in _SECTIONS.values() for name, entry in section.items()}
 
 
 class RootGroup(TyperGroup):
@@ -67,16 +30,15 @@ class RootGroup(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         # The names alone: what completion and "did you mean" look at.
-        self.commands = dict.fromkeys(_ENTRIES)  # type: ignore[assignment]
+        self.commands = dict.fromkeys(ENTRIES)  # type: ignore[assignment]
         self.params.extend(global_options())
         self.add_help_option = False
 
     def get_command(self, _ctx: Context, cmd_name: str) -> Command | None:
-        entry = _ENTRIES.get(cmd_name)
-        return _load(cmd_name, entry[0]) if entry is not None else None
+        return load(cmd_name)
 
     def format_commands(self, _ctx: Context, formatter: HelpFormatter) -> None:
-        for title, section in _SECTIONS.items():
+        for title, section in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(name, text) for name, (_, text) in section.items()])
 
@@ -146,20 +108,6 @@ def _place(error: Exception, arguments: list[str]) -> str:
 
     frames = traceback.extract_tb(error.__traceback__)
     return "".join(f"\n  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
-
-
-def _load(name: str, where: str) -> Command:
-    module, _, attribute = where.partition(":")
-    found = getattr(import_module(f"flagctl.commands.{module}"), attribute)
-    if not isinstance(found, typer.Typer):
-        single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(name, no_args_is_help=False)(found)
-        found = single
-    found.rich_markup_mode = None
-    command = get_command(found)
-    command.name = name
-    add_shared_options(command)
-    return command
 
 
 app = typer.Typer(

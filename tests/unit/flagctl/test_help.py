@@ -8,7 +8,8 @@ from typer._click import Command
 from typer.testing import CliRunner
 
 import core
-from flagctl.main import _ENTRIES, app
+from flagctl.catalog import ENTRIES
+from flagctl.main import app
 from tests.support.commands import commands, options, root
 
 COMMANDS = dict(commands())
@@ -24,16 +25,16 @@ def test_there_are_commands() -> None:
     assert len(COMMANDS) > 40
 
 
-@pytest.mark.parametrize("name", [name for name in _ENTRIES if name in COMMANDS])
+@pytest.mark.parametrize("name", [name for name in ENTRIES if name in COMMANDS])
 def test_the_table_says_what_the_command_says(name: str) -> None:
-    assert _ENTRIES[name][1] == first_line(COMMANDS[name])
+    assert ENTRIES[name][1] == first_line(COMMANDS[name])
 
 
-@pytest.mark.parametrize("name", [name for name in _ENTRIES if name not in COMMANDS])
+@pytest.mark.parametrize("name", [name for name in ENTRIES if name not in COMMANDS])
 def test_the_line_of_a_group_names_its_commands(name: str) -> None:
     inner = [full.split()[1] for full in COMMANDS if full.startswith(f"{name} ")]
     assert inner
-    assert _ENTRIES[name][1].endswith(f": {', '.join(inner)}.")
+    assert ENTRIES[name][1].endswith(f": {', '.join(inner)}.")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -76,7 +77,7 @@ def test_every_write_takes_the_options_of_writes(name: str) -> None:
 def test_the_main_help(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, arguments)
     assert (result.exit_code, result.stderr) == (0, "")
-    for name, (_, text) in _ENTRIES.items():
+    for name, (_, text) in ENTRIES.items():
         assert f"  {name} " in result.stdout
         assert text in " ".join(result.stdout.split())
     assert root().name == "flagctl"

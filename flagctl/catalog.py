@@ -1,0 +1,63 @@
+"""Which commands there are. Asking for the list loads none of them."""
+
+from importlib import import_module
+
+import typer
+from typer._click import Command
+from typer.main import get_command
+
+from flagctl.shared_options import add_shared_options
+
+# name → where it is, and its first line of help: `flagctl --help` loads no command at all.
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Flags": {
+        "set": ("flags:set_flag", "Turn a flag on or off in an environment."),
+        "create": ("flags:create", "Create a flag."),
+        "list": ("flags:list_all", "List flags with their state in each environment."),
+        "show": ("flags:show", "Show one flag with all its environments."),
+        "update": ("flags:update", "Change a flag's definition."),
+        "archive": ("flags:archive", "Take a flag out of service; its history stays."),
+        "unarchive": ("flags:unarchive", "Bring an archived flag back."),
+        "delete": ("flags:delete", "Delete a flag and its state everywhere."),
+    },
+    "Configs and environments": {
+        "config": (
+            "configs:app",
+            "Typed values: define, set, unset, get, list, show, update, delete.",
+        ),
+        "env": ("environments:app", "Environments: create, list, show, update, delete."),
+        "key": ("keys:app", "API keys of applications: create, list, rotate, revoke."),
+    },
+    "History and people": {
+        "audit": ("audit:app", "Who changed what, when and why: list, show."),
+        "whoami": ("members:whoami", "Show who the token says you are, and your roles."),
+        "member": ("members:app", "Members and their roles: add, list, remove."),
+        "token": ("tokens:app", "Admin tokens: issue, list, revoke."),
+        "org": ("organizations:app", "Your organization: show, update."),
+    },
+    "Installation": {
+        "dev": ("dev:dev", "Run everything here, with an embedded Postgres and Redis."),
+        "serve": ("serve:serve", "Run the read server."),
+        "init": ("init:init", "Set up an empty database: schema, signing key, first admin."),
+        "db": ("db:app", "The schema: upgrade, status, check, grants, new-epoch."),
+    },
+}
+ENTRIES = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
+
+
+def load(name: str) -> Command | None:
+    """Import a command; None for an unknown name."""
+    if name not in ENTRIES:
+        return None
+    where, _ = ENTRIES[name]
+    module, _, attribute = where.partition(":")
+    found = getattr(import_module(f"flagctl.commands.{module}"), attribute)
+    if not isinstance(found, typer.Typer):
+        single = typer.Typer(add_completion=False, rich_markup_mode=None)
+        single.command(name, no_args_is_help=False)(found)
+        found = single
+    found.rich_markup_mode = None
+    command = get_command(found)
+    command.name = name
+    add_shared_options(command)
+    return command
