@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from core.errors import InvalidInputError
+from core.time_limits import time_limit
 
 DEFAULT_KEY_PATTERN = r"[a-z0-9]+(?:[_.-][a-z0-9]+)*"
 MAX_NEW_KEY = 128
@@ -18,7 +19,9 @@ def check_new_key(key: str, *, noun: str, pattern: str = DEFAULT_KEY_PATTERN) ->
     check_key(key, noun=noun)
     if len(key) > MAX_NEW_KEY:
         raise InvalidInputError(f"the {noun} key {_shown(key)} is longer than {MAX_NEW_KEY}")
-    if not re.fullmatch(pattern, key):
+    with time_limit(1.0, what=f"matching the {noun} key with the organization's key pattern"):
+        matches = re.fullmatch(pattern, key)
+    if not matches:
         hint = f"keys match {pattern}"
         if pattern == DEFAULT_KEY_PATTERN:
             hint = "keys are lower-case words and digits joined by _ - or ., as in new_checkout"

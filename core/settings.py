@@ -71,7 +71,26 @@ class Source:
 
     name: str
     folder: Path | None = None
+    confined: bool = False  # a project's file: the files it names lie in its folder
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)  # secrets in clear
+
+    def file(self, name: str) -> Path:
+        """A file that a setting names. A project's settings name files of their own folder only:
+        a cloned repository must not read one's token, wherever it lies.
+        """
+        try:
+            path = (self.folder or Path()) / Path(name).expanduser()
+            inside = not self.confined or path.resolve().is_relative_to(
+                (self.folder or Path()).resolve()
+            )
+        except (OSError, RuntimeError, ValueError):
+            raise InvalidInputError(f"{name!r} in {self.name} is no path") from None
+        if not inside:
+            raise UnauthenticatedError(
+                f"{self.name} names a file outside its folder: {name}",
+                hint="put it into that folder, or name it in the environment",
+            )
+        return path
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,23 +150,31 @@ class Settings:
             )
         if self.token is not None:
             return self.token
-        return _read_token(self.token_file or "", token_source.folder)
+        return _read_token(token_source.file(self.token_file or ""))
 
     def key_folder_path(self) -> Path | None:
         """Where signing keys lie, if not in the usual place."""
         if self.key_folder is None:
             return None
-        folder = self.sources["key_folder"].folder or Path()
-        return folder / Path(self.key_folder).expanduser()
+        return self.sources["key_folder"].file(self.key_folder)
 
 
-def _read_token(name: str, folder: Path | None) -> Secret:
-    path = (folder or Path()) / Path(name).expanduser()
+def _read_token(path: Path) -> Secret:
     try:
         return Secret(path.read_text(encoding="utf-8").strip())
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise UnauthenticatedError(f"the token file {path} cannot be read: {reason}") from None
+
+
+def current_directory() -> Path:
+    """Where the program stands. Raises InvalidInputError when that was deleted meanwhile."""
+    try:
+        return Path.cwd()
+    except OSError:
+        raise InvalidInputError(
+            "the current directory does not exist any more", hint="go to another one"
+        ) from None
 
 
 def load(environ: Mapping[str, str], directory: Path, *, context: str | None = None) -> Settings:
@@ -237,7 +264,7 @@ def _from_file(path: Path, wanted: str | None, faults: list[str]) -> tuple[Sourc
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not valid TOML"
         faults.append(f"{path}: {reason}")
-        return Source(str(path)), False
+        return Source(str(path), path.parent), False
     contexts = document.pop("contexts", {})
     name = wanted or document.pop("context", None)
     document.pop("context", None)
@@ -249,7 +276,8 @@ def _from_file(path: Path, wanted: str | None, faults: list[str]) -> tuple[Sourc
         faults.append(f"{path}: {unknown} is not a setting")
     source_name = f"{path} (context {name})" if chosen else str(path)
     known = {key: value for key, value in values.items() if key in NAMES}
-    return Source(source_name, path.parent, known), isinstance(chosen, dict)
+    confined = path.parent.name == PROJECT_FOLDER
+    return Source(source_name, path.parent, confined, known), isinstance(chosen, dict)
 
 
 def _project_file(directory: Path, warnings: list[str]) -> Path | None:
@@ -265,7 +293,9 @@ def _project_file(directory: Path, warnings: list[str]) -> Path | None:
 
 
 def _is_private(path: Path) -> bool:
-    state = path.stat()
+    state = path.lstat()
+    if stat.S_ISLNK(state.st_mode):
+        return False  # it may point anywhere
     return state.st_uid == os.geteuid() and not state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flagctl import output
@@ -28,7 +27,9 @@ class State:
     def settings(self) -> "Settings":
         from core import settings  # deferred: `--help` needs none
 
-        loaded = settings.load(os.environ, Path.cwd(), context=self.given.get("context"))
+        loaded = settings.load(
+            os.environ, settings.current_directory(), context=self.given.get("context")
+        )
         for warning in loaded.warnings:
             output.warn(warning)
         return loaded

@@ -61,7 +61,9 @@ def origin(token: str) -> Origin:
             hint=_ISSUE_HINT,
         )
     if "crit" in header:
-        raise UnauthenticatedError("the token has a critical header that flagctl does not know")
+        raise UnauthenticatedError(
+            "the token has a critical header that flagctl does not know", hint=_ISSUE_HINT
+        )
     key_id, issuer = header.get("kid"), payload.get("iss")
     if not isinstance(key_id, str) or not isinstance(issuer, str):
         raise UnauthenticatedError(
@@ -156,7 +158,7 @@ def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
         _decode(signature)
         return _object(header, "header"), _object(payload, "claims")
     except InvalidInputError as error:
-        raise UnauthenticatedError(f"the token cannot be read: {error}") from None
+        raise UnauthenticatedError(f"the token cannot be read: {error}", hint=_ISSUE_HINT) from None
 
 
 def _object(part: str, what: str) -> dict[str, Any]:

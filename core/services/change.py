@@ -4,6 +4,7 @@ Services receive an open `Change` and cannot commit. Audit events, revisions and
 triggers' work (migrations); this module only reports them.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,9 +21,13 @@ from core.models import AuditEvent, AuditEventRevision, Environment
 from core.sessions import Session, owner_session, session
 from core.settings import Secret
 
-_LOCK = text("SELECT FROM flagctl.organizations WHERE id = :id FOR NO KEY UPDATE")
+_LOCK = text("SELECT id FROM flagctl.organizations WHERE id = :id FOR NO KEY UPDATE")
+_TRY_LOCK = text(
+    "SELECT id FROM flagctl.organizations WHERE id = :id FOR NO KEY UPDATE SKIP LOCKED"
+)
+_PATIENCE_SECONDS = 60.0  # for a queue that moves; one holder alone gets `lock_timeout`, 5 s
 _HOLDER = text(
-    "SELECT a.application_name, a.usename, a.pid FROM flagctl.organizations o"
+    "SELECT a.application_name, a.usename, a.pid, o.xmax::text AS xid FROM flagctl.organizations o"
     " JOIN pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = o.xmax AND l.granted"
     " JOIN pg_stat_activity a ON a.pid = l.pid WHERE o.id = :id"
 )
@@ -161,16 +166,32 @@ def _run(opened: Session, options: Options) -> Iterator[Change]:
 
 
 def _lock(opened: Session) -> None:
-    try:
-        opened.execute(_LOCK, {"id": opened.organization_id})
-    except ConflictError as error:
-        opened.connection.rollback()
-        holder = opened.execute(_HOLDER, {"id": opened.organization_id}).first()
-        who = f"{holder.application_name} ({holder.usename}, pid {holder.pid})" if holder else ""
-        raise ConflictError(
-            "another change holds the lock" + (f": {who}" if who else ""),
-            hint="try again when it is done",
-        ) from error
+    """Wait in the queue as long as it moves; whoever holds it for five seconds is named."""
+    parameters = {"id": opened.organization_id}
+    if opened.execute(_TRY_LOCK, parameters).first() is not None:
+        return
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    holder = opened.execute(_HOLDER, parameters).first()
+    while True:
+        waiting = opened.connection.begin_nested()
+        try:
+            opened.execute(_LOCK, parameters)
+        except ConflictError as error:
+            waiting.rollback()
+            before, holder = holder, opened.execute(_HOLDER, parameters).first()
+            if (holder is None or holder != before) and time.monotonic() < deadline:
+                continue
+            raise ConflictError(
+                "another change holds the lock" + _named(holder), hint="try again when it is done"
+            ) from error
+        waiting.commit()
+        return
+
+
+def _named(holder: Row[Any] | None) -> str:
+    if holder is None:
+        return ""
+    return f": {holder.application_name} ({holder.usename}, pid {holder.pid})"
 
 
 def _read_outcome(open_change: Change) -> None:

@@ -4,6 +4,9 @@ from typing import Any
 
 from core.errors import InvalidInputError
 from core.json_text import JsonValue
+from core.time_limits import time_limit
+
+_PATIENCE_SECONDS = 3.0  # the organization's lock is held meanwhile
 
 
 def check_schema(schema: JsonValue) -> None:
@@ -31,7 +34,8 @@ def check_against(value: JsonValue, schema: Any, *, what: str) -> None:
         format_checker=_validator_class(schema).FORMAT_CHECKER,
     )
     try:
-        error = jsonschema.exceptions.best_match(validator.iter_errors(value))
+        with time_limit(_PATIENCE_SECONDS, what=f"checking {what} against its schema"):
+            error = jsonschema.exceptions.best_match(validator.iter_errors(value))
     except referencing.exceptions.Unresolvable as unresolved:
         raise InvalidInputError(
             f"the schema refers to {unresolved.ref!r}, which is not in it",

@@ -23,6 +23,11 @@ from core.services.grants import SCHEMA, Group, apply, group_name, schema_statem
 from core.settings import Secret
 
 _ADVISORY_LOCK = 0x666C616763746C  # "flagctl" in ASCII
+_LOCK_HOLDER = (
+    "SELECT a.usename, a.pid FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+    " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
+    " AND l.classid::bigint << 32 | l.objid::bigint = %s"
+)
 _LOCK_TIMEOUT = "5s"
 _STATEMENT_TIMEOUT = "5min"
 
@@ -117,7 +122,11 @@ def _owner(url: Secret, prefix: str) -> Iterator[Connection]:
             raw.execute(f"SET statement_timeout = '{_STATEMENT_TIMEOUT}'")
             row = raw.execute("SELECT pg_try_advisory_lock(%s)", [_ADVISORY_LOCK]).fetchone()
             if row is None or not row[0]:
-                raise ConflictError("another upgrade is running", hint="wait for it to end")
+                who = raw.execute(_LOCK_HOLDER, [_ADVISORY_LOCK]).fetchone() or ("", "")
+                raise ConflictError(
+                    f"another upgrade is running: the login {who[0]}, pid {who[1]}",
+                    hint="wait for it to end; if that is no upgrade, end that session",
+                )
             raw.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
             raw.commit()
         yield connection

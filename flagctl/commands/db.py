@@ -112,6 +112,10 @@ def grants(
     statements = service.cluster_statements(settings.role_prefix, database, logins)
     if not apply:
         output.line(service.render(statements).rstrip())
+        output.line(
+            "-- Other databases of this cluster are open to these logins until you close them:\n"
+            "-- REVOKE CONNECT, TEMPORARY ON DATABASE postgres, template1 FROM PUBLIC;"
+        )
         return
     url = settings.require("owner_database_url")
     with open_driver_connection(url, application_name="flagctl db", autocommit=True) as connection:

@@ -1,6 +1,5 @@
 """A whole installation here, in the foreground."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +15,7 @@ def dev(
 
     Keeps its data in .flagctl/ of this directory. Ctrl-C stops it.
     """
+    from core.settings import current_directory
     from flagctl.dev.supervisor import run
 
-    run(Path.cwd(), host, port)
+    run(current_directory(), host, port)

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import stat
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -81,10 +82,7 @@ def open_folder(directory: Path) -> Folder:
     path = directory / PROJECT_FOLDER
     try:
         path.mkdir(mode=0o700, exist_ok=True)
-        if path.stat().st_uid != os.geteuid():
-            raise InvalidInputError(
-                f"{path} belongs to another user", hint="start in a directory of your own"
-            )
+        _refuse_foreign(path)
         path.chmod(0o700)
         folder = Folder(path)
         ignore = path / ".gitignore"
@@ -93,3 +91,17 @@ def open_folder(directory: Path) -> Folder:
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be used: {error.strerror}") from None
     return folder
+
+
+def _refuse_foreign(path: Path) -> None:
+    """A folder that came with somebody's repository may point anywhere: nothing is followed."""
+    state = path.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid():
+        raise InvalidInputError(
+            f"{path} is not a folder of yours", hint="start in a directory of your own"
+        )
+    links = [entry.name for entry in os.scandir(path) if entry.is_symlink()]
+    if links:
+        raise InvalidInputError(
+            f"{path} has links in it: {', '.join(links)}", hint="remove them, or the folder"
+        )

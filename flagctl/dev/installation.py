@@ -55,6 +55,10 @@ def provision(postgres: EmbeddedPostgres, passwords: Passwords) -> Addresses:
         known = connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE])
         if known.fetchone() is None:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+        for other in ("postgres", "template1"):
+            connection.execute(
+                sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(other))
+            )
     with open_driver_connection(
         superuser(DATABASE), application_name="flagctl dev", autocommit=True
     ) as connection:

@@ -103,7 +103,9 @@ def _start_server(
         "FLAGCTL_LISTEN": address,
         "FLAGCTL_ADMIN_LISTEN": address,
     }
-    log = os.open(folder.path / "readserver.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    log = os.open(
+        folder.path / "readserver.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600
+    )
     try:
         return spawn(
             [sys.executable, "-m", "readserver"],

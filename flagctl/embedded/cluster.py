@@ -74,6 +74,7 @@ def _run(home: Home, arguments: list[str], cwd: Path) -> None:
 
 def _write_secret(path: Path, secret: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    os.fchmod(descriptor, 0o600)  # whatever the umask is
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(secret + "\n")
 

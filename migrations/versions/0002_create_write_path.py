@@ -55,7 +55,8 @@ BEGIN
         SELECT * INTO registered FROM flagctl.tokens t
             WHERE t.issuer_id = issuer.id AND t.jti::text = claims ->> 'jti'
                 AND t.subject = claims ->> 'sub';
-        IF NOT FOUND THEN
+        -- A key file that was stolen could sign an old id again, with a later end.
+        IF NOT FOUND OR registered.expires_at <> to_timestamp((claims ->> 'exp')::numeric) THEN
             RAISE EXCEPTION USING errcode = 'FC003',
                 message = 'the token was never registered here',
                 hint = 'tokens come from: flagctl token issue';

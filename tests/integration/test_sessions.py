@@ -57,6 +57,10 @@ def hours(number: float) -> int:
 
 
 REFUSED: dict[str, tuple[Callable[[Installation], Secret], str]] = {
+    "registered, and signed again with a later end": (
+        lambda i: signed(i, exp=hours(20)),
+        "was never registered here",
+    ),
     "never registered": (lambda i: signed(i, jti=str(uuid4())), "was never registered here"),
     "without an id": (lambda i: signed(i, jti=None), "was never registered here"),
     "registered for another": (lambda i: signed(i, sub="ed@example.com"), "was never registered"),

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -216,6 +217,22 @@ def test_who_holds_the_lock_is_named(
     assert message.startswith("another change holds the lock: flagctl admin@example.com (")
     assert f"pid {pid}" in message
     assert caught.value.hint == "try again when it is done"
+
+
+def test_a_queue_that_moves_is_waited_for(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each holder is shorter than the patience with one holder, all together are longer."""
+    monkeypatch.setattr(sessions, "_OPEN", text(sessions._OPEN.text.replace("'5s'", "'250ms'")))
+
+    def write(number: int) -> None:
+        with installation.change() as change:
+            flags.create_flag(change, flags.Definition(f"flag_{number}"))
+            change.session.execute(text("SELECT pg_sleep(0.1)"))
+
+    with ThreadPoolExecutor(10) as pool:
+        assert list(pool.map(write, range(10))) == [None] * 10
+    assert installation.ask("SELECT count(*) FROM flagctl.flags") == [(10,)]
 
 
 def test_a_change_waits_for_the_one_before_it(installation: Installation) -> None:

@@ -308,3 +308,22 @@ def test_a_fault_does_not_show_a_secret(home: Home) -> None:
 def test_secrets_compare_by_value() -> None:
     assert Secret("a") == Secret("a") != Secret("b")
     assert pickle.loads(pickle.dumps(Secret("a"))) == Secret("a")
+
+
+@pytest.mark.parametrize("named", ["../token", "~/token", "/etc/hostname", "link"])
+def test_a_project_names_files_of_its_own_folder_only(home: Home, named: str) -> None:
+    (home.directory / "token").write_text("secret")
+    home.write(home.project_file, f'token_file = "{named}"\ndatabase_url = "{ADDRESS}"')
+    (home.project_file.parent / "link").symlink_to(home.directory / "token")
+    with pytest.raises(UnauthenticatedError, match="names a file outside its folder"):
+        home.load().admin_token()
+
+
+def test_a_project_file_that_is_a_link_is_not_read(home: Home) -> None:
+    real = home.directory / "real.toml"
+    home.write(real, 'env = "prod"')
+    home.project_file.parent.mkdir(mode=0o700, exist_ok=True)
+    home.project_file.symlink_to(real)
+    settings = home.load()
+    assert settings.env is None
+    assert "was not read" in settings.warnings[0]
