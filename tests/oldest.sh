@@ -39,16 +39,18 @@ rm "$home/password"
 $as_server "$postgres/pg_ctl" -D "$home/data" -l "$home/log" -w -o \
     "-c listen_addresses='' -c unix_socket_directories=$home -c fsync=off -c max_connections=200" \
     start >/dev/null
-redis-server --port 0 --unixsocket "$home/redis.sock" --save '' --dir "$home" \
-    >"$home/redis.log" 2>&1 &
+printf '%s\n' "requirepass $password" "port 0" "unixsocket $home/redis.sock" 'save ""' \
+    "dir $home" >"$home/redis.conf"
+redis-server - <"$home/redis.conf" >"$home/redis.log" 2>&1 &
 redis=$!
+rm "$home/redis.conf"
 until [ -S "$home/redis.sock" ]; do
     kill -0 "$redis"
     sleep 0.05
 done
 
 FLAGCTL_TEST_DATABASE_URL="postgresql://postgres:$password@/postgres?host=$home"
-FLAGCTL_TEST_REDIS_URL="unix://$home/redis.sock"
+FLAGCTL_TEST_REDIS_URL="unix://:$password@$home/redis.sock"
 export FLAGCTL_TEST_DATABASE_URL FLAGCTL_TEST_REDIS_URL
 cd "$OLDPWD"
 "$@"

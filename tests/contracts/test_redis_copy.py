@@ -117,8 +117,9 @@ def test_a_key_of_another_type_is_replaced(
 ) -> None:
     raw.set(entry, "x") if kind == "string" else raw.rpush(entry, "x")
     assert run(redis_store.get(environment_id)) is None
-    redis_store.mark_up()
+    assert redis_store.is_up, "Redis answered: only this entry is wrong"
     assert run(redis_store.put(made(environment_id, 4)))
+    assert run(redis_store.get(environment_id)) == made(environment_id, 4)
     assert run(redis_store.get(environment_id)) == made(environment_id, 4)
 
 

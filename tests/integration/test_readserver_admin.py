@@ -1,6 +1,7 @@
 """The admin listener: the audit log with a token, metrics, documents."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,49 @@ def test_401_for_tokens_that_are_not_good(written: Installation, reader: Reader)
         answer = ask(reader, bad)
         assert answer.status == 401, (bad, answer.body)
         assert answer.json()["code"] == "unauthenticated"
+
+
+def test_no_token_holds_up_the_checks(written: Installation, reader: Reader) -> None:
+    """Good tokens wait for a lock, as many as may; forged ones get no connection at all."""
+    good, bad = written.token.reveal(), forged(written)
+    with (
+        ThreadPoolExecutor(20) as threads,
+        written.connect() as locking,
+        locking.transaction(),
+    ):
+        locking.execute("LOCK TABLE flagctl.audit_events IN ACCESS EXCLUSIVE MODE")
+        asking = [threads.submit(ask, reader, good) for _ in range(20)]
+        eventually(lambda: sum(future.done() for future in asking) == 3, "17 wait", within=4)
+        refused = [future.result() for future in asking if future.done()]
+        assert {(a.status, a.headers["retry-after"]) for a in refused} == {(503, "1")}
+        assert ask(reader, bad).status == 401
+        checks = reader.metric("flagctl_checks_total")
+        eventually(lambda: reader.metric("flagctl_checks_total") > checks, "a check", within=3)
+        assert reader.metric("flagctl_age_seconds") < 3
+        used = written.ask(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = 'flagctl readserver'"
+        )
+        assert used[0][0] <= 4
+    eventually(lambda: ask(reader, good).status == 200, "the log is free again")
+
+
+def test_a_new_key_is_trusted_at_once_and_a_revoked_one_no_more(
+    written: Installation, reader: Reader
+) -> None:
+    old = written.token.reveal()
+    private, public = tokens.generate_key_pair(2_048)
+    claims = jwt.decode(old, options={"verify_signature": False})
+    token = tokens.sign(claims, private, "another")
+    assert ask(reader, token).status == 401
+    written.run(
+        "INSERT INTO flagctl.issuer_keys (issuer_id, key_id, public_key)"
+        " SELECT id, 'another', %s FROM flagctl.issuers WHERE issuer = %s",
+        [public, claims["iss"]],
+    )
+    assert ask(reader, token).status == 200
+    written.run("UPDATE flagctl.issuer_keys SET revoked_at = now() WHERE key_id = 'another'")
+    assert ask(reader, token).status == 401
 
 
 def test_401_for_a_revoked_token(written: Installation, reader: Reader) -> None:

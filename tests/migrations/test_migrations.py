@@ -102,7 +102,7 @@ def test_models_and_migrations_agree(installation: Installation) -> None:
     [
         "ALTER TABLE flagctl.flags ADD COLUMN extra text",
         "ALTER TABLE flagctl.api_keys DROP COLUMN created_at",
-        "ALTER TABLE flagctl.api_keys ALTER COLUMN version TYPE bigint",
+        "ALTER TABLE flagctl.issuers ALTER COLUMN max_lifetime_seconds TYPE bigint",
         "ALTER TABLE flagctl.flags ALTER COLUMN owner DROP NOT NULL",
         "DROP INDEX flagctl.tokens_issuer_idx",
         "CREATE TABLE flagctl.extra (a int)",
@@ -144,7 +144,8 @@ def test_two_upgrades_at_once_end_well(empty_database: Database) -> None:
     for thread in threads:
         thread.join(timeout=60)
     assert status(empty_database).pending == ()
-    assert [error.message for error in refused] in ([], ["another upgrade is running"])
+    assert len(refused) <= 1
+    assert all(e.message.startswith("another upgrade is running: the login ") for e in refused)
 
 
 def test_while_an_upgrade_runs_another_is_refused(empty_database: Database) -> None:

@@ -9,7 +9,7 @@ from tests.support.snapshots import CLIENT_KEY, EXPIRED_KEY, KEY, UNKNOWN_KEY, s
 
 @pytest.mark.parametrize(
     "value",
-    [KEY, f"Bearer {KEY}", f"bearer   {KEY}", f" {KEY} "],
+    [KEY, f"Bearer {KEY}", f"bearer   {KEY}", f" {KEY} ", f"Bearer \t{KEY}\t"],
 )
 def test_the_forms_of_a_credential(value: str) -> None:
     assert auth.parse(value.encode()) == auth.parse(KEY.encode())
@@ -26,11 +26,37 @@ def test_two_keys_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "x", KEY[:-1], KEY[:-1] + ("A" if KEY[-1] != "A" else "B"), f"Basic {KEY}", "ü"]
+    "value",
+    [
+        "",
+        "x",
+        KEY[:-1],
+        KEY[:-1] + ("A" if KEY[-1] != "A" else "B"),
+        f"Basic {KEY}",
+        "ü",
+        f"{KEY}\xa0",
+        f"Bearer \x85{KEY}",
+    ],
 )
 def test_malformed(value: str) -> None:
     with pytest.raises(UnauthenticatedError, match="malformed"):
         auth.parse(value.encode("latin-1"))
+
+
+@pytest.mark.parametrize(
+    ("value", "is_canonical"),
+    [
+        (KEY, True),
+        (f"Bearer {KEY}", True),
+        (f"bearer {KEY}", True),
+        (f"Bearer  {KEY}", False),
+        (f"Bearer \t{KEY}", False),
+        (f"{KEY} ", False),
+        (" " * 100 + KEY, False),
+    ],
+)
+def test_only_usual_forms_are_remembered(value: str, is_canonical: bool) -> None:
+    assert auth.is_canonical(value.encode()) is is_canonical
 
 
 def test_a_key_of_the_snapshot() -> None:

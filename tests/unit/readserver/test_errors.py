@@ -48,6 +48,12 @@ def test_a_database_error_does_not_name_the_database() -> None:
     assert (b"retry-after", b"2") in headers
 
 
+def test_a_pause_of_its_own() -> None:
+    _, body, headers = problem_of(HTTPException(503, headers={"Retry-After": "1"}))
+    assert [value for name, value in headers if name == b"retry-after"] == [b"1"]
+    assert json.loads(body)["code"] == "unavailable"
+
+
 def test_starlettes_own() -> None:
     status, body, headers = problem_of(HTTPException(405, headers={"Allow": "GET"}))
     assert (status, json.loads(body)["code"]) == (405, "method_not_allowed")

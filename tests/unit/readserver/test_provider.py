@@ -212,6 +212,21 @@ async def test_a_message_that_is_not_true_costs_one_question(world: World) -> No
 
 
 @world_test
+async def test_a_drip_of_false_messages_costs_one_question_a_pause(world: World) -> None:
+    await world.get()
+    for number in range(20):
+        world.provider.hint(ENVIRONMENT_ID, 10**17 + number, "redis")
+        await world.settle()
+    assert world.postgres.asked == 2
+    await world.come_to(2)
+    world.provider.hint(ENVIRONMENT_ID, 2, "postgres")
+    async with asyncio.timeout(5):
+        while await world.served() != 2:
+            await asyncio.sleep(0)
+    assert world.postgres.asked == 3, "the true one is followed when the pause is over"
+
+
+@world_test
 async def test_an_unknown_environment_is_rationed(world: World) -> None:
     world.ration = 1
     for _ in range(5):
