@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import sys
-from pathlib import Path
 
 import uvloop
 
@@ -23,7 +22,7 @@ _SWITCH_INTERVAL_SECONDS = 0.0005
 def main() -> int:
     """Run until told to stop. Returns the exit code."""
     try:
-        found = settings.load(os.environ, Path.cwd())
+        found = settings.load(os.environ, settings.current_directory())
         found.require("reader_database_url")
         sockets = serving.bind(found)
     except FlagctlError as error:

@@ -27,6 +27,7 @@ from readserver.stores.memory import MemoryStore
 from readserver.stores.postgres import PostgresStore
 from readserver.stores.redis import RedisStore, connect
 from readserver.telemetry import Counts, Gauges, Telemetry
+from readserver.trusted_keys import TrustedKeys
 from readserver.truth import Truth
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
     be there yet.
     """
     database = settings.require("reader_database_url")
-    truth, memo, counts, slot = Truth(), Memo(), Counts(), asyncio.Lock()
+    truth, memo, counts = Truth(), Memo(), Counts()
     redis = _redis(settings, counts)
     postgres = PostgresStore(database, counts)
     provider = Provider(
@@ -67,10 +68,11 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
         ask_about_unknown=lambda: checker.for_unknown(),
         on_change=memo.forget,
     )
+    keys = TrustedKeys(interval=settings.check_interval, ask_for_check=lambda: checker.soon())
     checker = Checker(
         database,
         interval=settings.check_interval,
-        slot=slot,
+        keys=keys,
         counts=counts,
         on_answer=provider.verified,
         on_failure=provider.lost,
@@ -112,7 +114,7 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
         slow_path = ServedEndpoint(provider, truth, memo, counts)
         public = health.routes(provider, truth, redis)
         private = [
-            *admin.routes(AuditLog(database, slot)),
+            *admin.routes(AuditLog(database, keys)),
             *metrics.routes(Telemetry(counts, gauges).registry()),
             *docs.routes(),
         ]

@@ -11,6 +11,8 @@ from core.snapshot.document import KeyGrant, Snapshot
 from readserver.answers import Header
 
 CREDENTIAL_HEADERS: Final = (b"authorization", b"x-api-key")
+_BLANKS: Final = " \t"  # what HTTP says; str.strip alone takes \xa0 and \x85 as well
+_LONGEST_REMEMBERED: Final = 100  # bytes
 _HINT: Final = "send `Authorization: KEY`; `flagctl key create NAME --env ENV` makes a key"
 
 
@@ -26,9 +28,20 @@ def credential(headers: Iterable[Header]) -> bytes:
 
 def bearer(value: bytes) -> str:
     """What is in `KEY` or `Bearer KEY`."""
-    text = value.decode("latin-1").strip()
+    text = value.decode("latin-1").strip(_BLANKS)
     scheme, separator, rest = text.partition(" ")
-    return rest.strip() if separator and scheme.lower() == "bearer" else text
+    return rest.strip(_BLANKS) if separator and scheme.lower() == "bearer" else text
+
+
+def is_canonical(value: bytes) -> bool:
+    """Whether it is a usual form of its key: `KEY`, or `Bearer KEY` with one blank. Of the others
+    there is no end, so nobody remembers them."""
+    scheme, _, rest = value.rpartition(b" ")
+    return (
+        len(value) <= _LONGEST_REMEMBERED
+        and scheme.lower() in (b"", b"bearer")
+        and b"\t" not in rest
+    )
 
 
 def parse(value: bytes) -> ParsedKey:

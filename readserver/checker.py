@@ -11,6 +11,7 @@ from core.settings import Secret
 from core.snapshot.load import STATE_SQL, State, state_of
 from readserver.connections import open_connection
 from readserver.telemetry import Counts
+from readserver.trusted_keys import TrustedKeys
 
 _LEAST_PAUSE: Final = 0.1  # seconds, however often a check is asked for
 _UNKNOWN_PAUSE: Final = 1.0  # seconds between two checks for ids that nobody knows
@@ -23,7 +24,9 @@ class Checker:
     """One query for all environments every `interval` seconds, on a new connection each time.
 
     A new connection notices what a kept one does not: a fail-over, a changed address, a password
-    that was taken back. It gives up after half the interval.
+    that was taken back. It gives up after half the interval. Nothing else
+    waits for this connection, nor this for anything: it is one of at most four of the process
+    (checks, LISTEN, loads, and one page of the audit log).
     """
 
     def __init__(
@@ -31,15 +34,15 @@ class Checker:
         url: Secret,
         *,
         interval: float,
-        slot: asyncio.Lock,
+        keys: TrustedKeys,
         counts: Counts,
         on_answer: Callable[[State, float], None],
         on_failure: Callable[[], None],
     ) -> None:
-        """`slot` is shared with whatever else opens short connections: one at a time."""
+        """`keys` are read along, on the same connection."""
         self._url = url
         self._interval = interval
-        self._slot = slot
+        self._keys = keys
         self._counts = counts
         self._on_answer = on_answer
         self._on_failure = on_failure
@@ -80,18 +83,17 @@ class Checker:
 
     async def check(self) -> None:
         """Ask once. Never raises for what Postgres does."""
-        async with self._slot:
-            asked_at = time.monotonic()
-            self._counts.checks += 1
-            try:
-                state = await self._ask()
-            except FlagctlError as error:
-                self._counts.failed_checks += 1
-                if not self._failed:
-                    _log.warning("the check of revisions failed", extra={"reason": error.code})
-                self._failed = True
-                self._on_failure()
-                return
+        asked_at = time.monotonic()
+        self._counts.checks += 1
+        try:
+            state = await self._ask()
+        except FlagctlError as error:
+            self._counts.failed_checks += 1
+            if not self._failed:
+                _log.warning("the check of revisions failed", extra={"reason": error.code})
+            self._failed = True
+            self._on_failure()
+            return
         if self._failed:
             _log.info("Postgres answers again")
         self._failed = False
@@ -101,4 +103,7 @@ class Checker:
         seconds = min(self._interval / 2, _LONGEST_WAIT)
         async with open_connection(self._url, seconds=seconds) as connection:
             cursor = await connection.execute(STATE_SQL)
-            return state_of(await cursor.fetchall())
+            state = state_of(await cursor.fetchall())
+            if self._keys.is_due():
+                await self._keys.read(connection)
+            return state

@@ -33,7 +33,13 @@ STATUSES: Final[dict[type[FlagctlError], int]] = {
     UnavailableError: 503,
     CheckFailedError: 422,
 }
-_CODES: Final = {405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
+_CODES: Final = {
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+    431: "too_large",
+    503: "unavailable",
+}
 _RETRY_AFTER_SECONDS: Final = b"2"
 _log = logging.getLogger(__name__)
 
@@ -79,9 +85,8 @@ def problem_of(error: Exception) -> tuple[int, bytes, list[Header]]:
                 return (status, *said)
         case HTTPException():
             body, headers = problem(error.status_code, error.detail)
-            more = error.headers or {}
-            headers += [(k.lower().encode(), v.encode()) for k, v in more.items()]
-            return error.status_code, body, headers
+            more = {k.lower().encode(): v.encode() for k, v in (error.headers or {}).items()}
+            return error.status_code, body, [*(dict(headers) | more).items()]
         case _:
             pass
     _log.error("a request failed", exc_info=error)

@@ -25,7 +25,7 @@ from readserver.telemetry import Counts
 from readserver.truth import Truth
 
 MISS_TIMEOUT_SECONDS: Final = 10.0
-_PAUSE_AFTER_FALSE_HINT: Final = 0.05  # seconds
+_PAUSE_AFTER_FALSE_HINT: Final = 0.05  # seconds; it delays a true one no longer than this
 _FEW: Final = 100  # flags and configs
 _log = logging.getLogger(__name__)
 
@@ -67,6 +67,7 @@ class Provider:
         self._kept_at: dict[str, float] = {}
         self._hints: dict[str, int] = {}
         self._went_back: set[str] = set()
+        self._pauses: dict[str, asyncio.TimerHandle] = {}  # after false hints
         self._flights: dict[str, asyncio.Task[str]] = {}
         self._background: set[asyncio.Task[object]] = set()
 
@@ -111,7 +112,7 @@ class Provider:
         if held is not None and revision <= held.revision:
             return
         self._hints[environment_id] = max(revision, self._hints.get(environment_id, 0))
-        if held is not None:
+        if held is not None and environment_id not in self._pauses:
             self._start(environment_id)
 
     def verified(self, state: State, asked_at: float) -> None:
@@ -143,14 +144,15 @@ class Provider:
 
     def _start(self, environment_id: str) -> asyncio.Task[str]:
         flight = self._flights.get(environment_id)
-        if flight is None:
+        if flight is None or flight.done():  # done, and its callback still to come
             flight = asyncio.create_task(self._refresh(environment_id))
             self._flights[environment_id] = flight
             flight.add_done_callback(lambda done: self._landed(environment_id, done))
         return flight
 
     def _landed(self, environment_id: str, flight: asyncio.Task[str]) -> None:
-        self._flights.pop(environment_id, None)
+        if self._flights.get(environment_id) is flight:
+            del self._flights[environment_id]
         if flight.cancelled():
             return
         error = flight.exception()
@@ -164,11 +166,25 @@ class Provider:
             held = self._memory.version(environment_id)
             source = await self._fetch(environment_id, hint, held)
             now = self._memory.version(environment_id)
+            if now is not None and hint > now.revision:
+                self._pause(environment_id)  # what came meanwhile is followed after it
+                return source
             if now is None or self._hints.get(environment_id, 0) <= now.revision:
                 self._hints.pop(environment_id, None)
                 return source
-            if now == held:
-                await asyncio.sleep(_PAUSE_AFTER_FALSE_HINT)
+
+    def _pause(self, environment_id: str) -> None:
+        """Follow no hint for a while: whoever reaches Redis can make up one after the other."""
+        if environment_id not in self._pauses:
+            self._pauses[environment_id] = asyncio.get_running_loop().call_later(
+                _PAUSE_AFTER_FALSE_HINT, self._resume, environment_id
+            )
+
+    def _resume(self, environment_id: str) -> None:
+        self._pauses.pop(environment_id, None)
+        held = self._memory.version(environment_id)
+        if held is not None and self._hints.get(environment_id, 0) > held.revision:
+            self._start(environment_id)
 
     async def _fetch(self, environment_id: str, hint: int, held: Version | None) -> str:
         went_back = environment_id in self._went_back
@@ -233,6 +249,8 @@ class Provider:
         self._on_change()
 
     async def close(self) -> None:
+        for pause in self._pauses.values():
+            pause.cancel()
         tasks = [*self._flights.values(), *self._background]
         for task in tasks:
             task.cancel()

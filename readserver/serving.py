@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from core.errors import InvalidInputError
 from core.settings import Settings, parse_address
+from readserver.protocol import BoundedProtocol
 
 _GRACE_SECONDS: Final = 10
 _KEEP_ALIVE_SECONDS: Final = 75  # longer than the idle time of common load balancers
@@ -99,7 +100,7 @@ def _server(app: ASGIApp) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

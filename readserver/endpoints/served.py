@@ -54,7 +54,7 @@ class ServedEndpoint:
         _check_environment(scope["query_string"], snapshot)
         variants = found.prepared.answers[path, grant.kind]
         stale = self._staleness()
-        if not stale:
+        if not stale and auth.is_canonical(credential):
             self._remember(path, credential, variants, auth.expires_at(grant), snapshot)
         answer = _negotiate(variants, headers)
         if _is_known(answer, headers):

@@ -7,7 +7,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from core.cache import keys, scripts
 from core.settings import Secret
@@ -111,13 +111,18 @@ class RedisStore:
         return bool(await self._ask(self._client.eval(scripts.PUT_IF_NEWER, 1, key, *arguments)))
 
     async def _ask(self, command: Any) -> Any:
-        """The answer, or None when Redis fails or takes too long; then it counts as down."""
+        """The answer, or None when Redis refuses the command, fails, or takes too long; after the
+        last two it counts as down."""
         if not self.is_up:
             command.close()
             return None
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 return await command
+        except ResponseError:
+            # It answered: WRONGTYPE of one entry, READONLY… says nothing about the others.
+            self._counts.redis_failures += 1
+            return None
         except (RedisError, OSError, TimeoutError):
             self._counts.redis_failures += 1
             self.mark_down()
