@@ -1,6 +1,6 @@
 """The audit log."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -8,6 +8,9 @@ from core import clock
 from flagctl import output
 from flagctl.options import parse_time
 from flagctl.state import current
+
+if TYPE_CHECKING:
+    from core.audit.record import AuditRecord
 
 app = typer.Typer(no_args_is_help=True, help="Who changed what, when and why.")
 Time = str | None
@@ -87,9 +90,10 @@ def show(event_id: Annotated[int, typer.Argument(metavar="ID", min=1)]) -> None:
     here = current()
     with here.reading() as session:
         event = show_event(session, here.settings.admin_token(), event_id)
-    if here.output != "table":
-        output.emit(event, here.output)
-        return
+    here.show(event, lambda: _print_event(event))
+
+
+def _print_event(event: "AuditRecord") -> None:
     output.fields(
         [
             ("event", event.id),

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from core.json_text import JsonValue, parse, render
 from flagctl import output, writes
 from flagctl.options import Env, OnlyEnv, writing
 from flagctl.state import current
+
+if TYPE_CHECKING:
+    from core.queries.configs import ConfigDetail, ConfigSummary
 
 app = typer.Typer(no_args_is_help=True, help="Typed values, one for each environment.")
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The config's key.")]
@@ -130,9 +133,10 @@ def list_(
     here = current()
     with here.reading() as session:
         configs = list_configs(session, environment=env, match=match)
-    if here.output != "table":
-        output.emit(configs, here.output)
-        return
+    here.show(configs, lambda: _print_configs(configs))
+
+
+def _print_configs(configs: "list[ConfigSummary]") -> None:
     names = list(dict.fromkeys(name for config in configs for name in config.values))
     columns: list[output.Column] = [("config", lambda c: c.key), ("type", lambda c: c.type)]
     columns += [(name, _value_in(name)) for name in names]
@@ -148,9 +152,10 @@ def show(key: Key) -> None:
     here = current()
     with here.reading() as session:
         config = show_config(session, key)
-    if here.output != "table":
-        output.emit(config, here.output)
-        return
+    here.show(config, lambda: _print_config(config))
+
+
+def _print_config(config: "ConfigDetail") -> None:
     output.fields(
         [
             ("config", config.key),

@@ -12,6 +12,7 @@ from flagctl.options import Env, OnlyEnv, parse_time, writing
 from flagctl.state import current
 
 if TYPE_CHECKING:
+    from core.queries.flags import FlagDetail, FlagSummary
     from core.services.change import Change
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The flag's key.")]
@@ -170,9 +171,10 @@ def list_all(
     here = current()
     with here.reading() as session:
         flags = list_flags(session, Filter(env, tag, owner, match, archived))
-    if here.output != "table":
-        output.emit(flags, here.output)
-        return
+    here.show(flags, lambda: _print_flags(flags))
+
+
+def _print_flags(flags: "list[FlagSummary]") -> None:
     environments = list(flags[0].states) if flags else []
     columns: list[output.Column] = [
         ("flag", lambda f: f"{f.key} (archived)" if f.archived else f.key),
@@ -190,9 +192,10 @@ def show(key: Key) -> None:
     here = current()
     with here.reading() as session:
         flag = show_flag(session, key)
-    if here.output != "table":
-        output.emit(flag, here.output)
-        return
+    here.show(flag, lambda: _print_flag(flag))
+
+
+def _print_flag(flag: "FlagDetail") -> None:
     output.fields(
         [
             ("flag", flag.key),
