@@ -137,7 +137,8 @@ def child(*argv: str, stop_signal: signal.Signals = signal.SIGTERM) -> Child:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stop_sends_the_signal_that_was_asked_for(number: signal.Signals) -> None:
     sleeper = child("sleep", "60", stop_signal=number)
-    assert sleeper.poll() is None
+    # Before that it is still our launcher, where a signal that `&` ignores would be lost.
+    assert until(lambda: psutil.Process(sleeper.pid).name() == "sleep", timeout=10)
     sleeper.stop()
     assert sleeper.poll() == -number
     sleeper.stop()  # once more does no harm
