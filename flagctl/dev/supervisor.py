@@ -18,7 +18,7 @@ from flagctl.dev import installation
 from flagctl.dev.folder import Folder, open_folder
 from flagctl.dev.installation import Addresses
 from flagctl.embedded.postgres import EmbeddedPostgres
-from flagctl.embedded.processes import Child, spawn
+from flagctl.embedded.processes import Child, spawn, undisturbed
 from flagctl.embedded.valkey import EmbeddedValkey
 from flagctl.embedded.waiting import until
 
@@ -31,7 +31,7 @@ def run(directory: Path, host: str, port: int) -> None:
     """Until Ctrl-C. Raises what made it impossible; stops whatever it started."""
     _require_free(host, port)
     folder = open_folder(directory)
-    with _ends_on_signals(), ExitStack() as started:
+    with ExitStack() as started, _ends_on_signals():
         output.say("starting Postgres and Valkey…")
         passwords = folder.passwords()
         postgres = started.enter_context(
@@ -42,8 +42,9 @@ def run(directory: Path, host: str, port: int) -> None:
         addresses = installation.provision(postgres, passwords)
 
         def start_server() -> Child:
-            server = _start_server(folder, addresses, valkey.url(), host, port)
-            started.callback(server.stop)
+            with undisturbed():
+                server = _start_server(folder, addresses, valkey.url(), host, port)
+                started.callback(server.stop)
             return server
 
         # From the second start on it finds a schema, and starts while we renew the token.
@@ -56,6 +57,7 @@ def run(directory: Path, host: str, port: int) -> None:
         output.line(f"ready {base}")
         sys.stdout.flush()
         _watch(server, folder, addresses, valkey.url())
+    output.say("stopped; the data stays in .flagctl/")
 
 
 def _write_settings(folder: Folder, addresses: Addresses, redis_url: str) -> str:
@@ -175,19 +177,23 @@ def _require_free(host: str, port: int) -> None:
 
 @contextmanager
 def _ends_on_signals() -> Iterator[None]:
-    """SIGINT, SIGTERM and a closed terminal end the block once, in order, without an error."""
+    """SIGINT, SIGTERM and a closed terminal end the block, without an error.
+
+    What follows it is not disturbed: everything is stopped in order.
+    """
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        for name in _SIGNALS:
-            signal.signal(name, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    for name in _SIGNALS:
-        signal.signal(name, end)
     try:
+        for name in _SIGNALS:
+            signal.signal(name, end)
         yield
     except KeyboardInterrupt:
-        output.say("stopped; the data stays in .flagctl/")
+        pass
+    finally:
+        for name in _SIGNALS:
+            signal.signal(name, signal.SIG_IGN)
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

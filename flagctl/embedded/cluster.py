@@ -2,13 +2,12 @@
 
 import os
 import shutil
-import signal
 from pathlib import Path
 
 from core.errors import UnavailableError
 from flagctl.embedded.engine import ENVIRONMENT
 from flagctl.embedded.home import Home
-from flagctl.embedded.processes import spawn
+from flagctl.embedded.processes import run
 from flagctl.embedded.unprivileged import HERE, give
 from flagctl.embedded.waiting import until
 
@@ -26,7 +25,9 @@ def create_cluster(home: Home, initdb: Path, *, password: str, durable: bool) ->
     _write_secret(password_file, password)
     give(password_file, home.account)
     try:
-        _run(home, _arguments(initdb, HERE if home.account else new, password_file, durable), new)
+        _initialise(
+            home, _arguments(initdb, HERE if home.account else new, password_file, durable), new
+        )
     finally:
         password_file.unlink()
     new.rename(home.folder)
@@ -49,23 +50,18 @@ def _arguments(initdb: Path, folder: Path, password_file: Path, durable: bool) -
     ]
 
 
-def _run(home: Home, arguments: list[str], cwd: Path) -> None:
+def _initialise(home: Home, arguments: list[str], cwd: Path) -> None:
     with home.open_log() as log:
-        child = spawn(
+        status = run(
             arguments,
             env=ENVIRONMENT,
             cwd=cwd,
-            stdout=log,
-            stderr=log,
-            stop_signal=signal.SIGKILL,
+            output=log,
+            timeout=_INITDB_SECONDS,
             account=home.account,
             umask=0o077,
         )
-    try:
-        child.wait(_INITDB_SECONDS)
-    finally:
-        child.kill()
-    if child.poll() != 0:
+    if status != 0:
         raise UnavailableError(
             f"A new Postgres data folder cannot be made. The log ends with:\n{home.log_tail()}",
             hint=f"The whole log is in {home.log}.",

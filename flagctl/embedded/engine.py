@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 from core.errors import UnavailableError
 from flagctl.embedded.home import Home
 from flagctl.embedded.process_table import descendants, freeze, is_alive, is_running, send
-from flagctl.embedded.processes import Child, spawn
+from flagctl.embedded.processes import Child, spawn, undisturbed
 from flagctl.embedded.waiting import until
 
 # Nothing of the caller's: PG* variables or a locale must not change what a server does.
@@ -134,7 +134,7 @@ class Engine(ABC):
         return self._child
 
     def _launch(self) -> None:
-        with self._home.open_log() as log:
+        with self._home.open_log() as log, undisturbed():
             self._child = spawn(
                 self._command(),
                 env=ENVIRONMENT,

@@ -24,6 +24,7 @@ def main(arguments: list[str]) -> None:
         os.environ.pop(name, None)
     for number in _RESET:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a blocked signal stays blocked, too
     try:
         if account != "-":
             _become(*map(int, account.split(":")))

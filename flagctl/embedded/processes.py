@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
@@ -23,6 +23,7 @@ from flagctl.embedded.waiting import until
 
 # Some Pythons need them to start; they are for our Python alone, not for the program.
 _LOADER_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Child:
@@ -62,6 +63,18 @@ class Child:
             self._process.wait()
 
 
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hold back the signals that end us. One that raised between a fork and its bookkeeping would
+    leave a child that nobody stops, or a thread that nobody ends and that we wait for at exit.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def spawn(
     argv: Sequence[str],
     *,
@@ -98,11 +111,43 @@ def spawn(
             umask=umask,
         )
 
-    process = _starter(os.getpid()).submit(start).result()
+    with undisturbed():  # the starter's thread never takes them: it keeps this mask
+        process = _starter(os.getpid()).submit(start).result()
     if process.stdin:
         with contextlib.suppress(BrokenPipeError), process.stdin:
             process.stdin.write(stdin)
     return Child(process, stop_signal)
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    output: int | IO[bytes],
+    timeout: float,
+    account: Account | None = None,
+    umask: int = -1,
+) -> int | None:
+    """Run a program to its end and return its exit code; it is killed when it takes longer."""
+    child: Child | None = None
+    try:
+        with undisturbed():
+            child = spawn(
+                argv,
+                env=env,
+                cwd=cwd,
+                stdout=output,
+                stderr=output,
+                stop_signal=signal.SIGKILL,
+                account=account,
+                umask=umask,
+            )
+        child.wait(timeout)
+    finally:
+        if child:
+            child.kill()
+    return child.poll()
 
 
 @functools.cache

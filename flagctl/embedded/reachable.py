@@ -6,11 +6,10 @@ A clone below /root, or a `pip install` under umask 077, is out of reach for any
 import functools
 import os
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 
-from flagctl.embedded.processes import spawn
+from flagctl.embedded.processes import run
 from flagctl.embedded.unprivileged import Account
 
 _PROBE_SECONDS = 20.0
@@ -53,18 +52,15 @@ def _copy_postgres(folder: Path, copy: Path) -> None:
 
 @functools.cache
 def _executes(program: Path, account: Account) -> bool:
-    child = spawn(
+    status = run(
         [str(program), "--version"],
         env={},
         cwd=Path("/"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        stop_signal=signal.SIGKILL,
+        output=subprocess.DEVNULL,
+        timeout=_PROBE_SECONDS,
         account=account,
     )
-    child.wait(_PROBE_SECONDS)
-    child.kill()
-    return child.poll() == 0
+    return status == 0
 
 
 def _open_to_all(folder: Path) -> None:

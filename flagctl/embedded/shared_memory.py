@@ -1,12 +1,11 @@
 """Gives back the System V shared memory of a Postgres that was killed and is not started again."""
 
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 
 from flagctl.embedded.engine import ENVIRONMENT
-from flagctl.embedded.processes import spawn
+from flagctl.embedded.processes import run
 from flagctl.embedded.unprivileged import Account
 
 _SECONDS = 5.0
@@ -17,14 +16,11 @@ def forget_segment(segment: str, account: Account | None) -> None:
     ipcrm = shutil.which("ipcrm")
     if ipcrm is None or not segment.isdecimal():
         return
-    child = spawn(
+    run(
         [ipcrm, "-m", segment],
         env=ENVIRONMENT,
         cwd=Path("/"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        stop_signal=signal.SIGKILL,
+        output=subprocess.DEVNULL,
+        timeout=_SECONDS,
         account=account,
     )
-    child.wait(_SECONDS)
-    child.kill()

@@ -52,6 +52,28 @@ print(json.dumps({
 signal.pause()
 """
 
+# Ends itself at the worst moment: when the first thread runs and nobody has noted it yet.
+INTERRUPTED = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from flagctl.embedded.valkey import EmbeddedValkey
+
+def end(number, frame):
+    raise KeyboardInterrupt
+
+start = threading.Thread.start
+def start_and_signal(thread):
+    start(thread)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+signal.signal(signal.SIGTERM, end)
+threading.Thread.start = start_and_signal
+try:
+    EmbeddedValkey(Path(sys.argv[1]) / "valkey", password="pass-word").start()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
 
 @contextmanager
 def parent(folder: Path, habit: str) -> Iterator[subprocess.Popen[str]]:
@@ -122,6 +144,20 @@ def test_a_parent_killed_while_it_makes_the_data_folder_blocks_nothing(tmp_path:
     assert not (tmp_path / "postgres").exists()
     start_both_again(tmp_path)
     assert not unfinished.parent.exists()
+
+
+def test_a_signal_that_comes_while_a_child_starts_leaves_nothing_behind(folder: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ended.stdout == "interrupted\n"
+    with EmbeddedValkey(folder / "valkey", password=PASSWORD) as valkey:
+        assert valkey.pid
 
 
 def child(*argv: str, stop_signal: signal.Signals = signal.SIGTERM) -> Child:
