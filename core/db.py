@@ -145,6 +145,11 @@ def _translate(error: psycopg.Error) -> FlagctlError:
         return kind(said, hint=diagnosis.message_hint or "")
     if state in _CONFLICTS:
         return ConflictError(f"{_CONFLICTS[state]}: {said}", hint="try again")
+    if state == "42501" and "row-level security" in said:
+        return ForbiddenError(
+            "your roles do not allow this: Postgres refuses it",
+            hint="`flagctl whoami` shows them",
+        )
     if state == "23505":
         return ConflictError(f"it exists already ({diagnosis.constraint_name})")
     if state[:2] in ("22", "23"):

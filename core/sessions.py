@@ -3,30 +3,35 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, CursorResult, Executable, text
 
 import core
-from core import clock
 from core.auth import tokens
 from core.auth.actor import Actor, Grant, Role
 from core.db import connect, translated
-from core.errors import UnauthenticatedError
 from core.settings import Secret
 
-# The bounds hold for this transaction only, so that poolers in transaction mode work.
-_OPEN = text(
+# The bounds hold for this transaction only, so that poolers in transaction mode work. The token is
+# a parameter of one call, never a setting, and never part of a statement's text.
+_BOUNDS = (
     "SELECT set_config('lock_timeout', '5s', true), set_config('statement_timeout', '30s', true),"
     " set_config('idle_in_transaction_session_timeout', '30s', true),"
-    " i.audience, i.max_lifetime_seconds, k.public_key, k.revoked_at"
-    " FROM (VALUES (1)) AS one LEFT JOIN flagctl.issuers i ON i.issuer = :issuer"
-    " LEFT JOIN flagctl.issuer_keys k ON k.issuer_id = i.id AND k.key_id = :key_id"
+    " set_config('transaction_read_only', :read_only, true),"
 )
-_BEGIN = text("SELECT flagctl.begin_change(:token, :organization, :reason, :client_version)")
-_BEGIN_AS_OWNER = text("SELECT flagctl.begin_owner_change(:organization, :reason, :client_version)")
+_BEGIN = text(
+    f"{_BOUNDS} flagctl.begin_change(:token, :organization, :reason, :client_version) AS change"
+)
+_BEGIN_AS_OWNER = text(
+    f"{_BOUNDS} flagctl.begin_owner_change(:organization, :reason, :client_version) AS change"
+)
+CLIENT_VERSION = f"flagctl/{core.__version__}"
+_BECOME_OWNER = text(
+    "SELECT CASE WHEN pg_has_role(session_user, to_regrole(:role), 'MEMBER')"
+    " THEN set_config('role', :role, false) END"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,63 +57,41 @@ class Session:
 
 @contextmanager
 def session(
-    url: Secret, token: Secret, *, organization: str | None = None, reason: str | None = None
+    url: Secret,
+    token: Secret,
+    *,
+    organization: str | None = None,
+    reason: str | None = None,
+    read_only: bool = True,
 ) -> Iterator[Session]:
-    """Verify the token and open a transaction in its name; rolled back unless committed inside.
+    """Open a transaction in the name of the token's bearer, whom Postgres verifies; rolled back
+    unless committed inside.
 
     Raises UnauthenticatedError, ForbiddenError (no member), UnavailableError.
     """
-    origin = tokens.origin(token.reveal())
+    tokens.origin(token.reveal())  # what cannot be a token is refused without a connection
     with connect(url, application_name="flagctl") as connection:
-        with translated():
-            row = connection.execute(
-                _OPEN, {"issuer": origin.issuer, "key_id": origin.key_id}
-            ).one()
-        if row.audience is None:
-            raise UnauthenticatedError(
-                f"the token's issuer {origin.issuer!r} is not trusted here",
-                hint="is it the token of another installation?",
-            )
-        if row.public_key is None or row.revoked_at is not None:
-            state = "is not known" if row.public_key is None else "has been revoked"
-            raise UnauthenticatedError(
-                f"the key {origin.key_id!r} that signed the token {state}",
-                hint="get a new token with `flagctl token issue EMAIL`",
-            )
-        key = tokens.TrustedKey(
-            origin.issuer,
-            origin.key_id,
-            row.public_key,
-            row.audience,
-            timedelta(seconds=row.max_lifetime_seconds),
-        )
-        tokens.verify(token.reveal(), key, clock.now())
-        yield _begin(
-            connection,
-            _BEGIN,
-            {"token": token.reveal(), "organization": organization, "reason": reason},
-        )
+        parameters = {"token": token.reveal(), "organization": organization, "reason": reason}
+        yield _begin(connection, _BEGIN, parameters | {"read_only": "on" if read_only else "off"})
 
 
 @contextmanager
 def owner_session(
     url: Secret, *, owner_role: str, organization: str = "default", reason: str | None = None
 ) -> Iterator[Session]:
-    """A transaction of the owner, who needs no token: for the first admin and lost keys."""
+    """A transaction of the owner, who needs no token: for the first admin and lost keys. A login
+    of the keepers of trust, who may not become the owner, opens one as well, for issuers."""
     with connect(url, application_name="flagctl owner") as connection:
         with translated():
-            connection.execute(
-                text("SELECT set_config('role', :role, false)"), {"role": owner_role}
-            )
-        yield _begin(connection, _BEGIN_AS_OWNER, {"organization": organization, "reason": reason})
+            connection.execute(_BECOME_OWNER, {"role": owner_role})
+        parameters = {"organization": organization, "reason": reason, "read_only": "off"}
+        yield _begin(connection, _BEGIN_AS_OWNER, parameters)
 
 
 def _begin(connection: Connection, statement: Executable, parameters: dict[str, Any]) -> Session:
-    version = f"flagctl/{core.__version__}"
     with translated():
-        change: dict[str, Any] = connection.execute(
-            statement, parameters | {"client_version": version}
-        ).scalar_one()
+        row = connection.execute(statement, parameters | {"client_version": CLIENT_VERSION}).one()
+    change: dict[str, Any] = row.change
     grants = tuple(
         Grant(Role(g["role"]), g["environment_id"], g["environment"]) for g in change["grants"]
     )

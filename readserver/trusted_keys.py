@@ -17,9 +17,9 @@ from core.errors import FlagctlError, UnauthenticatedError, UnavailableError
 _UNKNOWN_PAUSE: Final = 1.0  # seconds between two readings for keys that nobody knows
 _WAIT_SECONDS: Final = 5.0
 _SQL: Final = """
-SELECT i.issuer, k.key_id, k.public_key, i.audience, i.max_lifetime_seconds
+SELECT i.issuer, k.key_id, k.modulus, i.audience, i.max_lifetime_seconds
 FROM flagctl.issuers i JOIN flagctl.issuer_keys k ON k.issuer_id = i.id
-WHERE k.revoked_at IS NULL
+WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
 """
 _log = logging.getLogger(__name__)
 
@@ -30,22 +30,23 @@ class TrustedKeys:
     def __init__(self, *, interval: float, ask_for_check: Callable[[], None]) -> None:
         self._interval = interval
         self._ask_for_check = ask_for_check
-        self._keys: dict[Origin, TrustedKey] | None = None
+        self._keys: dict[Origin, list[TrustedKey]] | None = None
         self._read_at = float("-inf")
         self._is_wanted = False
         self._next: asyncio.Future[None] | None = None  # whoever waits for the next reading
 
-    async def find(self, origin: Origin) -> TrustedKey:
-        """Raises UnauthenticatedError, and UnavailableError when Postgres cannot say."""
+    async def find(self, origin: Origin) -> list[TrustedKey]:
+        """One for each organization that trusts it. Raises UnauthenticatedError, and
+        UnavailableError when Postgres cannot say."""
         if self._keys is None or origin not in self._keys:
             await self._next_reading()
-        key = self._keys.get(origin) if self._keys is not None else None
-        if key is None:
+        keys = self._keys.get(origin) if self._keys is not None else None
+        if not keys:
             raise UnauthenticatedError(
                 "the token's issuer or its key is not trusted here",
                 hint="get a new one with `flagctl token issue EMAIL`",
             )
-        return key
+        return keys
 
     async def _next_reading(self) -> None:
         """All who ask for unknown keys share one reading a second, which begins after they ask."""
@@ -80,7 +81,7 @@ class TrustedKeys:
             with translated():
                 cursor = await connection.execute(_SQL)
                 rows = await cursor.fetchall()
-            self._keys = {Origin(row[0], row[1]): _trusted_key(row) for row in rows}
+            self._keys = _by_origin(rows)
         except FlagctlError as error:
             _log.warning("the keys of issuers cannot be read", extra={"reason": error.code})
         finally:
@@ -88,5 +89,9 @@ class TrustedKeys:
                 waiting.set_result(None)
 
 
-def _trusted_key(row: tuple[Any, ...]) -> TrustedKey:
-    return TrustedKey(row[0], row[1], row[2], row[3], timedelta(seconds=row[4]))
+def _by_origin(rows: list[tuple[Any, ...]]) -> dict[Origin, list[TrustedKey]]:
+    found: dict[Origin, list[TrustedKey]] = {}
+    for issuer, key_id, modulus, audience, lifetime in rows:
+        key = TrustedKey(issuer, key_id, bytes(modulus), audience, timedelta(seconds=lifetime))
+        found.setdefault(Origin(issuer, key_id), []).append(key)
+    return found

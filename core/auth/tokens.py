@@ -1,4 +1,8 @@
-"""Admin tokens: JWTs signed with RS256. Pure: the key and the time are handed in."""
+"""Admin tokens: JWTs signed with RS256. Pure: the key and the time are handed in.
+
+Postgres verifies every token that is used (migrations: verify_token). The read server verifies
+here first, so that junk costs no connection; one table of tests holds the two verdicts together.
+"""
 
 import base64
 import binascii
@@ -17,6 +21,8 @@ MIN_KEY_BITS: Final = 2_048
 MAX_KEY_BITS: Final = 4_096
 PUBLIC_EXPONENT: Final = 65_537
 _MAX_TOKEN_LENGTH: Final = 16_384
+_MAX_SUBJECT_LENGTH: Final = 255
+_END_OF_TIME: Final = 253_402_300_799  # the year 9999, in seconds since 1970
 _REQUIRED: Final = ("exp", "iat", "iss", "aud", "sub")
 _FORM: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 _ISSUE_HINT: Final = "get a new one with `flagctl token issue EMAIL`"
@@ -24,11 +30,12 @@ _ISSUE_HINT: Final = "get a new one with `flagctl token issue EMAIL`"
 
 @dataclass(frozen=True, slots=True)
 class TrustedKey:
-    """A public key that may sign for one issuer. `public_key` is PEM; lifetimes are bounded."""
+    """A public RSA key that may sign for one issuer, as its big-endian modulus; the exponent is
+    always 65537. Lifetimes are bounded."""
 
     issuer: str
     key_id: str
-    public_key: str
+    modulus: bytes
     audience: str
     max_lifetime: timedelta
 
@@ -60,7 +67,7 @@ def origin(token: str) -> Origin:
             f"the token is signed with {header.get('alg')!r}, flagctl takes {ALGORITHM} only",
             hint=_ISSUE_HINT,
         )
-    if "crit" in header:
+    if "crit" in header or "b64" in header:
         raise UnauthenticatedError(
             "the token has a critical header that flagctl does not know", hint=_ISSUE_HINT
         )
@@ -84,7 +91,7 @@ def verify(token: str, key: TrustedKey, now: datetime) -> Claims:
     try:
         payload = jwt.decode(
             token,
-            _public_key(key.public_key),
+            _public_key(key.modulus),
             algorithms=[ALGORITHM],
             audience=key.audience,
             issuer=key.issuer,
@@ -116,9 +123,12 @@ def verify(token: str, key: TrustedKey, now: datetime) -> Claims:
 def _claims(payload: dict[str, Any], key: TrustedKey, now: datetime) -> Claims:
     issued_at, expires_at = _time(payload, "iat"), _time(payload, "exp")
     subject, token_id = payload["sub"], payload.get("jti")
-    if not isinstance(subject, str) or not subject:
-        raise UnauthenticatedError("the token's `sub` is not a text", hint=_ISSUE_HINT)
-    if token_id is not None and not isinstance(token_id, str):
+    if not isinstance(subject, str) or not 1 <= len(subject) <= _MAX_SUBJECT_LENGTH:
+        raise UnauthenticatedError(
+            f"the token's `sub` is not a text of 1 to {_MAX_SUBJECT_LENGTH} characters",
+            hint=_ISSUE_HINT,
+        )
+    if "jti" in payload and not isinstance(token_id, str):
         raise UnauthenticatedError("the token's `jti` is not a text", hint=_ISSUE_HINT)
     if expires_at <= now - LEEWAY:
         raise UnauthenticatedError(
@@ -142,12 +152,9 @@ def _time(payload: dict[str, Any], name: str) -> datetime:
     value = payload[name]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UnauthenticatedError(f"the token's `{name}` is not a number", hint=_ISSUE_HINT)
-    try:
-        return datetime.fromtimestamp(value, UTC)
-    except (OverflowError, OSError, ValueError):
-        raise UnauthenticatedError(
-            f"the token's `{name}` is out of range", hint=_ISSUE_HINT
-        ) from None
+    if not 0 <= value <= _END_OF_TIME:
+        raise UnauthenticatedError(f"the token's `{name}` is out of range", hint=_ISSUE_HINT)
+    return datetime.fromtimestamp(value, UTC)
 
 
 def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -186,25 +193,35 @@ def sign(claims: dict[str, Any], private_key: str, key_id: str) -> str:
     return jwt.encode(claims, private_key, algorithm=ALGORITHM, headers={"kid": key_id})
 
 
-def check_public_key(public_key: str) -> None:
-    """Refuse a key that flagctl would not trust. Raises InvalidInputError."""
-    _public_key(public_key)
-
-
-def _public_key(pem: str) -> Any:
+def modulus_of(public_key: str) -> bytes:
+    """What is kept of a public key (PEM). Raises InvalidInputError for one that flagctl would not
+    trust."""
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    key = load_pem_public_key(pem.encode())
+    key = load_pem_public_key(public_key.encode())
     if not isinstance(key, RSAPublicKey):
         raise InvalidInputError("a signing key is an RSA key")
-    exponent = key.public_numbers().e
-    if not MIN_KEY_BITS <= key.key_size <= MAX_KEY_BITS or exponent != PUBLIC_EXPONENT:
+    numbers = key.public_numbers()
+    check_size(key.key_size, numbers.e)
+    return numbers.n.to_bytes((key.key_size + 7) // 8)
+
+
+def check_size(bits: int, exponent: int) -> None:
+    """Refuse what Postgres could not verify quickly, or nobody should. Raises InvalidInputError."""
+    if not MIN_KEY_BITS <= bits <= MAX_KEY_BITS or exponent != PUBLIC_EXPONENT:
         raise InvalidInputError(
             f"a signing key has {MIN_KEY_BITS} to {MAX_KEY_BITS} bits and the exponent"
-            f" {PUBLIC_EXPONENT}, not {key.key_size} and {exponent}"
+            f" {PUBLIC_EXPONENT}, not {bits} and {exponent}"
         )
-    return key
+
+
+def _public_key(modulus: bytes) -> Any:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+
+    number = int.from_bytes(modulus)
+    check_size(number.bit_length(), PUBLIC_EXPONENT)
+    return RSAPublicNumbers(PUBLIC_EXPONENT, number).public_key()
 
 
 def generate_key_pair(bits: int = 3_072) -> tuple[str, str]:
@@ -222,6 +239,18 @@ def generate_key_pair(bits: int = 3_072) -> tuple[str, str]:
         private.public_key()
         .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         .decode(),
+    )
+
+
+def public_half(private_key: str) -> str:
+    """The public key (PEM) of a private one. Raises ValueError for what is none."""
+    from cryptography.hazmat.primitives import serialization
+
+    private = serialization.load_pem_private_key(private_key.encode(), password=None)
+    return (
+        private.public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        .decode()
     )
 
 

@@ -19,12 +19,13 @@ class Installation(Base):
 
 
 class ChangeKey(Base):
-    """One row: the secret that seals who acts in a transaction. Nobody is granted it."""
+    """One row: the two secrets that seal who acts in a transaction. Nobody is granted them."""
 
     __tablename__ = "change_key"
 
     singleton: Mapped[bool] = mapped_column(primary_key=True)
-    secret: Mapped[bytes] = mapped_column(LargeBinary)
+    inner_key: Mapped[bytes] = mapped_column(LargeBinary)
+    outer_key: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class SnapshotKey(Base):

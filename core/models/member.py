@@ -1,4 +1,5 @@
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ForeignKeyConstraint, Identity, Index, Integer, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,7 +8,8 @@ from core.models.base import Base
 
 
 class Member(Base):
-    """One role of a person or machine (issuer, subject), in one environment or (null) in all."""
+    """One role, in one environment or (null) in all, of a person or machine (issuer, subject), or
+    of whatever holds a token of the issuer with these `claims`. `email` is how people know it."""
 
     __tablename__ = "members"
     __table_args__ = (
@@ -24,6 +26,7 @@ class Member(Base):
             "organization_id",
             "issuer_id",
             "subject",
+            "claims",
             "environment_id",
             name="members_role_unique",
             postgresql_nulls_not_distinct=True,
@@ -35,7 +38,8 @@ class Member(Base):
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     organization_id: Mapped[int]
     issuer_id: Mapped[int]
-    subject: Mapped[str]
+    subject: Mapped[str | None]
+    claims: Mapped[dict[str, Any] | None]
     email: Mapped[str]
     environment_id: Mapped[int | None]
     role: Mapped[str]

@@ -16,4 +16,5 @@ class Organization(Base):
     key: Mapped[str]
     name: Mapped[str]
     key_pattern: Mapped[str]
+    archived_at: Mapped[datetime | None]
     created_at: Mapped[datetime]

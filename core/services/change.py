@@ -6,7 +6,7 @@ triggers' work (migrations); this module only reports them.
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -15,12 +15,15 @@ from sqlalchemy import Row, func, select, text
 
 from core.auth.actor import Permission
 from core.db import translated
-from core.errors import ConfirmationNeededError, ConflictError
+from core.errors import ConfirmationNeededError, ConflictError, FlagctlError, ForbiddenError
 from core.lookups import environments
 from core.models import AuditEvent, AuditEventRevision, Environment
-from core.sessions import Session, owner_session, session
+from core.sessions import CLIENT_VERSION, Session, owner_session, session
 from core.settings import Secret
 
+_RECORD_DENIAL = text(
+    "SELECT flagctl.record_denial(:token, :organization, :attempted, :client_version)"
+)
 _LOCK = text("SELECT id FROM flagctl.organizations WHERE id = :id FOR NO KEY UPDATE")
 _TRY_LOCK = text(
     "SELECT id FROM flagctl.organizations WHERE id = :id FOR NO KEY UPDATE SKIP LOCKED"
@@ -132,21 +135,46 @@ def change(
 ) -> Iterator[Change]:
     """Run the block as one authenticated, audited transaction; commit at its end.
 
-    Raises what the block raises, and then nothing was written; ConflictError when the
-    organization's lock is not to be had in five seconds.
+    Raises what the block raises, and then nothing was written but, of what the actor may not do,
+    that it was tried; ConflictError when the organization's lock is not to be had in five seconds.
     """
-    with (
-        session(url, token, organization=organization, reason=options.reason) as opened,
-        _run(opened, options) as open_change,
-    ):
-        yield open_change
+    with session(
+        url, token, organization=organization, reason=options.reason, read_only=False
+    ) as opened:
+        try:
+            with _run(opened, options) as open_change:
+                yield open_change
+        except ForbiddenError as error:
+            _record_denial(opened, token, error)
+            raise
+
+
+def _record_denial(refused: Session, token: Secret, error: ForbiddenError) -> None:
+    """A transaction of its own, as the other is undone. What hinders it hides not the refusal."""
+    refused.connection.rollback()
+    with suppress(FlagctlError):
+        refused.execute(
+            _RECORD_DENIAL,
+            {
+                "token": token.reveal(),
+                "organization": refused.organization,
+                "attempted": error.message,
+                "client_version": CLIENT_VERSION,
+            },
+        )
+        with translated():
+            refused.connection.commit()
 
 
 @contextmanager
-def owner_change(url: Secret, options: Options, *, owner_role: str) -> Iterator[Change]:
-    """The same for the owner, who has no token: the first admin, a lost key."""
+def owner_change(
+    url: Secret, options: Options, *, owner_role: str, organization: str = "default"
+) -> Iterator[Change]:
+    """The same for the owner, who has no token: the first admin, a lost key, an organization."""
     with (
-        owner_session(url, owner_role=owner_role, reason=options.reason) as opened,
+        owner_session(
+            url, owner_role=owner_role, organization=organization, reason=options.reason
+        ) as opened,
         _run(opened, options) as open_change,
     ):
         yield open_change

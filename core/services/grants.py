@@ -1,4 +1,4 @@
-"""Who may do what in Postgres: three groups without login, and nothing for PUBLIC.
+"""Who may do what in Postgres: four groups without login, and nothing for PUBLIC.
 
 `cluster_statements` are a DBA's (roles and database), `schema_statements` the owner's, renewed with
 each upgrade. People, pipelines and servers have logins of their own inside the groups.
@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 
 from core.db import translated
+from core.services.policies import policy_statements
 
 SCHEMA = "flagctl"
 
@@ -20,6 +21,7 @@ class Group(StrEnum):
     OWNER = "owner"
     ADMIN = "admin"
     READER = "reader"
+    TRUST = "trust"  # who keeps the issuers and their keys, as a scheduled refresh
 
 
 def group_name(prefix: str, group: Group) -> str:
@@ -28,16 +30,19 @@ def group_name(prefix: str, group: Group) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """What the admins' and the readers' group may do with a table; "" is nothing."""
+    """What each group may do with a table, besides the policies; "" is nothing."""
 
     admin: str
     reader: str = ""
+    trust: str = ""
 
 
 _TABLES = {
     "installation": _Table("SELECT"),
     "snapshot_key": _Table("", "SELECT"),
-    "organizations": _Table("SELECT, UPDATE (name, key_pattern)", "SELECT (id, key)"),
+    "organizations": _Table(
+        "SELECT, UPDATE (name, key_pattern)", "SELECT (id, key, archived_at)", "SELECT"
+    ),
     "environments": _Table(
         "SELECT, DELETE, INSERT (organization_id, key, description, confirm),"
         " UPDATE (description, confirm)",
@@ -73,28 +78,51 @@ _TABLES = {
         " UPDATE (expires_at, revoked_at)",
         "SELECT (id, environment_id, public_id, kind, digest, expires_at, revoked_at)",
     ),
-    "issuers": _Table("SELECT", "SELECT (id, issuer, audience, max_lifetime_seconds)"),
-    "issuer_keys": _Table("SELECT", "SELECT (id, issuer_id, key_id, public_key, revoked_at)"),
+    "issuers": _Table(
+        "SELECT",
+        "SELECT (id, issuer, audience, max_lifetime_seconds)",
+        "SELECT, DELETE,"
+        " INSERT (organization_id, issuer, audience, max_lifetime_seconds, jwks_url, refreshed_at),"
+        " UPDATE (audience, max_lifetime_seconds, jwks_url, refreshed_at)",
+    ),
+    "issuer_keys": _Table(
+        "SELECT",
+        "SELECT (id, issuer_id, key_id, modulus, expires_at, revoked_at)",
+        "SELECT, DELETE, INSERT (issuer_id, key_id, modulus, expires_at),"
+        " UPDATE (expires_at, revoked_at)",
+    ),
     "members": _Table(
         "SELECT, DELETE,"
-        " INSERT (organization_id, issuer_id, subject, email, environment_id, role),"
-        " UPDATE (email, role)"
+        " INSERT (organization_id, issuer_id, subject, claims, email, environment_id, role),"
+        " UPDATE (email, role)",
+        trust="SELECT",
     ),
     "tokens": _Table(
         "SELECT, INSERT (organization_id, issuer_id, jti, subject, expires_at), UPDATE (revoked_at)"
     ),
     "audit_events": _Table("SELECT"),
     "audit_event_revisions": _Table("SELECT"),
-    "schema_version": _Table("SELECT", "SELECT"),
+    "schema_version": _Table("SELECT", "SELECT", "SELECT"),
 }
 
 _FUNCTIONS = {
     "begin_change(text, text, text, text)": (Group.ADMIN,),
+    "begin_owner_change(text, text, text)": (Group.TRUST,),
+    "record_denial(text, text, text, text)": (Group.ADMIN,),
+    **dict.fromkeys(
+        (
+            "current_organization()",
+            "may(text)",
+            "may_everywhere(text)",
+            "environments_where(text)",
+        ),
+        (Group.ADMIN,),  # for the policies
+    ),
     "audit_page(text, text, jsonb)": (Group.ADMIN, Group.READER),
     "epoch()": (Group.ADMIN, Group.READER),
 }
 
-# Superuser's objects in pg_catalog through which any login could write.
+# Superuser's functions in pg_catalog through which any login could write, or hold a migration up.
 _REVOKE_WRITING_FUNCTIONS = """DO $$
 DECLARE
     found record;
@@ -102,7 +130,7 @@ BEGIN
     FOR found IN SELECT p.oid::regprocedure AS signature FROM pg_catalog.pg_proc p
         WHERE p.pronamespace = 'pg_catalog'::regnamespace
             AND (p.proname LIKE 'lo\\_%' OR p.proname IN ('loread', 'lowrite')
-                OR p.proname = 'pg_logical_emit_message')
+                OR p.proname LIKE 'pg\\_%advisory%' OR p.proname = 'pg_logical_emit_message')
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', found.signature);
     END LOOP;
@@ -121,14 +149,17 @@ $$"""
 def cluster_statements(prefix: str, database: str, logins: dict[str, Group]) -> list[sql.Composed]:
     """What a superuser runs once for this database. `logins` puts named logins into groups."""
     name = sql.Identifier(database)
-    owner, admin, reader = (sql.Identifier(group_name(prefix, g)) for g in Group)
+    owner, *others = (sql.Identifier(group_name(prefix, g)) for g in Group)
     statements = [_create_role(group_name(prefix, group), "NOLOGIN") for group in Group]
     statements += [
         sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name),
         sql.SQL("GRANT CONNECT, CREATE ON DATABASE {} TO {}").format(name, owner),
-        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}, {}").format(name, admin, reader),
+        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, sql.SQL(", ").join(others)),
         sql.SQL("REVOKE ALL ON SCHEMA public FROM PUBLIC").format(),
         sql.SQL(_REVOKE_WRITING_FUNCTIONS).format(),
+        sql.SQL("GRANT EXECUTE ON FUNCTION pg_catalog.pg_try_advisory_lock(bigint) TO {}").format(
+            owner
+        ),
     ]
     for login, group in logins.items():
         statements.append(_create_role(login, "LOGIN"))
@@ -148,24 +179,25 @@ def _create_role(name: str, attributes: str) -> sql.Composed:
 
 def schema_statements(prefix: str) -> list[sql.Composed]:
     """What the owner runs after each upgrade: everything taken back, then exactly this given."""
-    admin, reader = (sql.Identifier(group_name(prefix, g)) for g in (Group.ADMIN, Group.READER))
-    groups = {Group.ADMIN: admin, Group.READER: reader}
+    names = {group: group_name(prefix, group) for group in (Group.ADMIN, Group.READER, Group.TRUST)}
+    groups = {group: sql.Identifier(name) for group, name in names.items()}
+    everybody = sql.SQL(", ").join(groups.values())
     statements = [
         sql.SQL("REVOKE ALL ON SCHEMA flagctl FROM PUBLIC").format(),
-        sql.SQL("GRANT USAGE ON SCHEMA flagctl TO {}, {}").format(admin, reader),
+        sql.SQL("GRANT USAGE ON SCHEMA flagctl TO {}").format(everybody),
     ]
     statements += [
-        sql.SQL("REVOKE ALL ON ALL {} IN SCHEMA flagctl FROM PUBLIC, {}, {}").format(
-            sql.SQL(kind), admin, reader
+        sql.SQL("REVOKE ALL ON ALL {} IN SCHEMA flagctl FROM PUBLIC, {}").format(
+            sql.SQL(kind), everybody
         )
         for kind in ("TABLES", "SEQUENCES", "FUNCTIONS")
     ]
     for table, rights in _TABLES.items():
-        for group, privileges in ((admin, rights.admin), (reader, rights.reader)):
-            if privileges:
+        for group, identifier in groups.items():
+            if privileges := getattr(rights, group):
                 statements.append(
                     sql.SQL("GRANT {} ON {} TO {}").format(
-                        sql.SQL(privileges), sql.Identifier(SCHEMA, table), group
+                        sql.SQL(privileges), sql.Identifier(SCHEMA, table), identifier
                     )
                 )
     for function, allowed in _FUNCTIONS.items():
@@ -175,7 +207,7 @@ def schema_statements(prefix: str) -> list[sql.Composed]:
             )
             for group in allowed
         ]
-    return statements
+    return statements + policy_statements(*names.values())
 
 
 def render(statements: list[sql.Composed]) -> str:

@@ -33,10 +33,11 @@ def initialise(change: Change, admin_email: str, *, key_folder: Path | None = No
         .returning(Issuer.id)
     ).scalar_one()
     private_key, public_key = tokens.generate_key_pair()
-    tokens.check_public_key(public_key)
     session.execute(
         insert(IssuerKey).values(
-            issuer_id=issuer_id, key_id=tokens.key_id_of(public_key), public_key=public_key
+            issuer_id=issuer_id,
+            key_id=tokens.key_id_of(public_key),
+            modulus=tokens.modulus_of(public_key),
         )
     )
     give_role(change, admin_email, Role.ADMIN)

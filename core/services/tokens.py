@@ -46,6 +46,7 @@ def issue_token(
         IssuerKey.issuer_id == issuer.id,
         IssuerKey.key_id == key_id,
         IssuerKey.revoked_at.is_(None),
+        IssuerKey.expires_at.is_(None) | (IssuerKey.expires_at > clock.now()),
     )
     if change.session.execute(trusted).first() is None:
         raise InvalidInputError(

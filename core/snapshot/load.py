@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Text, and_, bindparam, cast, func, select, te
 from core.auth.api_keys import KeyKind
 from core.db import translated
 from core.evaluation.ruleset import Ruleset, prepare
-from core.models import ApiKey, Config, ConfigValue, Environment, Flag, Override
+from core.models import ApiKey, Config, ConfigValue, Environment, Flag, Organization, Override
 from core.snapshot import document
 from core.snapshot.document import Auth, KeyGrant, Served, Snapshot, Version
 
@@ -24,20 +24,25 @@ STATE_SQL: Final = """
 SELECT i.epoch, k.secret, e.public_id, e.revision, e.stamp::text
 FROM (SELECT flagctl.epoch() AS epoch) i
 CROSS JOIN flagctl.snapshot_key k
-LEFT JOIN flagctl.environments e ON true
+LEFT JOIN (flagctl.environments e JOIN flagctl.organizations o
+    ON o.id = e.organization_id AND o.archived_at IS NULL) ON true
 """
 
 
 # Built once: building them takes as long as running them.
 _LIMIT: Final = text(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'")
-_ENVIRONMENT: Final = select(
-    Environment.id,
-    Environment.organization_id,
-    Environment.key,
-    Environment.revision,
-    cast(Environment.stamp, Text).label("stamp"),
-    func.flagctl.epoch(type_=Text).label("epoch"),
-).where(Environment.public_id == bindparam("environment"))
+_ENVIRONMENT: Final = (
+    select(
+        Environment.id,
+        Environment.organization_id,
+        Environment.key,
+        Environment.revision,
+        cast(Environment.stamp, Text).label("stamp"),
+        func.flagctl.epoch(type_=Text).label("epoch"),
+    )
+    .join(Organization, Organization.id == Environment.organization_id)
+    .where(Environment.public_id == bindparam("environment"), Organization.archived_at.is_(None))
+)
 _FLAGS: Final = (
     select(
         Flag.key,
@@ -93,7 +98,8 @@ def state_of(rows: Sequence[tuple[Any, ...]]) -> State:
 def load(
     connection: Connection, environment_id: str, *, unless: Version | None = None
 ) -> Snapshot | Version | None:
-    """The snapshot of the environment with this public id; None when there is none.
+    """The snapshot of the environment with this public id; None when there is none, and in an
+    archived organization.
 
     One REPEATABLE READ, READ ONLY transaction: the parts are of one revision. When the environment
     is still at `unless`, that is returned, and nothing more is read. Raises as core.db translates.

@@ -27,6 +27,7 @@ DATABASE = "flagctl"
 PREFIX = "flagctl"
 ADMIN = "admin@example.com"
 TOKEN_LIFETIME = timedelta(hours=24)
+_LOGINS = (Group.OWNER, Group.ADMIN, Group.READER)
 _DEMO_KEY = "demo"
 _DEMO_ENVIRONMENT = "prod"
 
@@ -44,7 +45,7 @@ class Addresses:
 
 def provision(postgres: EmbeddedPostgres, passwords: Passwords) -> Addresses:
     """Database, groups and logins, as a DBA would make them. Again and again is fine."""
-    logins = {f"{DATABASE}_dev_{group}": group for group in Group}
+    logins = {f"{DATABASE}_dev_{group}": group for group in _LOGINS}
 
     def superuser(database: str) -> Secret:
         return Secret(postgres.url(SUPERUSER, passwords.superuser, database))

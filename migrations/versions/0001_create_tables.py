@@ -22,12 +22,15 @@ CREATE TABLE flagctl.snapshot_key (
         CONSTRAINT snapshot_key_secret_is_long CHECK (octet_length(secret) >= 32)
 );
 
--- Seals who acts in a transaction. Nobody is granted it; only begin_change and triggers use it.
+-- Seals who acts in a transaction: the two keys of a nested MAC, one block of SHA-256 each.
+-- Nobody is granted it; only begin_change and triggers use it.
 CREATE TABLE flagctl.change_key (
     singleton boolean CONSTRAINT change_key_pkey PRIMARY KEY DEFAULT true
         CONSTRAINT change_key_is_one CHECK (singleton),
-    secret bytea NOT NULL
-        CONSTRAINT change_key_secret_is_long CHECK (octet_length(secret) >= 32)
+    inner_key bytea NOT NULL
+        CONSTRAINT change_key_inner_is_a_block CHECK (octet_length(inner_key) = 64),
+    outer_key bytea NOT NULL
+        CONSTRAINT change_key_outer_is_a_block CHECK (octet_length(outer_key) = 64)
 );
 
 CREATE TABLE flagctl.organizations (
@@ -36,6 +39,7 @@ CREATE TABLE flagctl.organizations (
         CONSTRAINT organizations_key_length CHECK (char_length(key) BETWEEN 1 AND 64),
     name text NOT NULL,
     key_pattern text NOT NULL DEFAULT '[a-z0-9]+(?:[_.-][a-z0-9]+)*',
+    archived_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
@@ -172,34 +176,56 @@ CREATE TABLE flagctl.api_keys (
 );
 CREATE INDEX api_keys_environment_idx ON flagctl.api_keys (environment_id);
 
+-- Who may sign admin tokens: flagctl itself (built in, for all), others for one organization.
 CREATE TABLE flagctl.issuers (
     id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT issuers_pkey PRIMARY KEY,
-    issuer text NOT NULL CONSTRAINT issuers_issuer_unique UNIQUE,
-    audience text NOT NULL,
+    organization_id bigint
+        CONSTRAINT issuers_organization_fkey REFERENCES flagctl.organizations,
+    issuer text NOT NULL
+        CONSTRAINT issuers_issuer_length CHECK (char_length(issuer) BETWEEN 1 AND 512),
+    audience text NOT NULL
+        CONSTRAINT issuers_audience_length CHECK (char_length(audience) BETWEEN 1 AND 512),
     built_in boolean NOT NULL DEFAULT false,
     max_lifetime_seconds integer NOT NULL DEFAULT 86400
         CONSTRAINT issuers_max_lifetime_positive CHECK (max_lifetime_seconds > 0),
-    created_at timestamptz NOT NULL DEFAULT now()
+    jwks_url text,
+    refreshed_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT issuers_issuer_unique UNIQUE NULLS NOT DISTINCT (organization_id, issuer),
+    CONSTRAINT issuers_built_in_is_for_all CHECK (built_in = (organization_id IS NULL)),
+    CONSTRAINT issuers_others_use_https CHECK (built_in OR issuer LIKE 'https://%')
 );
 
+-- RSA with the exponent 65537. `modulus` is big-endian, without leading zeros.
 CREATE TABLE flagctl.issuer_keys (
     id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT issuer_keys_pkey PRIMARY KEY,
     issuer_id bigint NOT NULL CONSTRAINT issuer_keys_issuer_fkey REFERENCES flagctl.issuers,
-    key_id text NOT NULL,
-    public_key text NOT NULL,
+    key_id text NOT NULL
+        CONSTRAINT issuer_keys_key_id_length CHECK (char_length(key_id) BETWEEN 1 AND 255),
+    modulus bytea NOT NULL
+        CONSTRAINT issuer_keys_modulus_size CHECK (octet_length(modulus) BETWEEN 256 AND 512
+            AND get_byte(modulus, 0) >= CASE octet_length(modulus) WHEN 256 THEN 128 ELSE 1 END)
+        CONSTRAINT issuer_keys_modulus_is_odd
+            CHECK (get_byte(modulus, octet_length(modulus) - 1) % 2 = 1),
+    expires_at timestamptz,
     revoked_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT issuer_keys_key_id_unique UNIQUE (issuer_id, key_id)
 );
 
--- A row gives one role, in one environment or (environment_id null) in the whole organization.
+-- A row gives one role, in one environment or (environment_id null) in the whole organization, to
+-- one subject of an issuer, or to every token of it that has these claims, as a pipeline's.
+-- `email` is how people know it.
 CREATE TABLE flagctl.members (
     id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT members_pkey PRIMARY KEY,
     organization_id bigint NOT NULL
         CONSTRAINT members_organization_fkey REFERENCES flagctl.organizations,
     issuer_id bigint NOT NULL CONSTRAINT members_issuer_fkey REFERENCES flagctl.issuers,
-    subject text NOT NULL
+    subject text
         CONSTRAINT members_subject_length CHECK (char_length(subject) BETWEEN 1 AND 255),
+    claims jsonb
+        CONSTRAINT members_claims_are_few CHECK (jsonb_typeof(claims) = 'object'
+            AND claims <> '{}' AND octet_length(claims::text) <= 2000),
     email text NOT NULL,
     environment_id bigint,
     role text NOT NULL CONSTRAINT members_role_known
@@ -207,8 +233,9 @@ CREATE TABLE flagctl.members (
     version integer NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT members_subject_or_claims CHECK (num_nonnulls(subject, claims) = 1),
     CONSTRAINT members_role_unique UNIQUE NULLS NOT DISTINCT
-        (organization_id, issuer_id, subject, environment_id),
+        (organization_id, issuer_id, subject, claims, environment_id),
     CONSTRAINT members_environment_fkey FOREIGN KEY (environment_id, organization_id)
         REFERENCES flagctl.environments (id, organization_id)
 );
@@ -281,8 +308,12 @@ SEED = """
 INSERT INTO flagctl.installation DEFAULT VALUES;
 INSERT INTO flagctl.snapshot_key (secret)
     VALUES (sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())));
-INSERT INTO flagctl.change_key (secret)
-    VALUES (sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())));
+INSERT INTO flagctl.change_key (inner_key, outer_key)
+    SELECT sha256(a) || sha256(b), sha256(c) || sha256(d)
+    FROM (SELECT uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) AS a,
+        uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) AS b,
+        uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) AS c,
+        uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) AS d) AS random;
 INSERT INTO flagctl.organizations (key, name) VALUES ('default', 'Default');
 INSERT INTO flagctl.environments (organization_id, key, confirm)
     SELECT id, environment, false

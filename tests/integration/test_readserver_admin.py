@@ -169,13 +169,13 @@ def test_a_new_key_is_trusted_at_once_and_a_revoked_one_no_more(
     claims = jwt.decode(old, options={"verify_signature": False})
     token = tokens.sign(claims, private, "another")
     assert ask(reader, token).status == 401
-    written.run(
-        "INSERT INTO flagctl.issuer_keys (issuer_id, key_id, public_key)"
+    written.govern(
+        "INSERT INTO flagctl.issuer_keys (issuer_id, key_id, modulus)"
         " SELECT id, 'another', %s FROM flagctl.issuers WHERE issuer = %s",
-        [public, claims["iss"]],
+        parameters=[tokens.modulus_of(public), claims["iss"]],
     )
     assert ask(reader, token).status == 200
-    written.run("UPDATE flagctl.issuer_keys SET revoked_at = now() WHERE key_id = 'another'")
+    written.govern("UPDATE flagctl.issuer_keys SET revoked_at = now() WHERE key_id = 'another'")
     assert ask(reader, token).status == 401
 
 

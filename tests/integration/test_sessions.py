@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import jwt
 import pytest
+import sqlalchemy.exc
 
 from core import clock
 from core.auth import tokens
@@ -115,7 +116,7 @@ def test_a_revoked_token(installation: Installation) -> None:
 
 
 def test_a_token_whose_key_was_revoked(installation: Installation) -> None:
-    installation.run("UPDATE flagctl.issuer_keys SET revoked_at = now()")
+    installation.govern("UPDATE flagctl.issuer_keys SET revoked_at = now()")
     with (
         pytest.raises(UnauthenticatedError, match="that signed the token has been revoked"),
         installation.session(),
@@ -181,10 +182,18 @@ def test_a_database_without_a_schema(empty_database: Any, seeded: Installation) 
 
 
 def test_nothing_is_left_of_a_session(installation: Installation) -> None:
-    with installation.session() as opened:
+    with session(installation.admin_url, installation.token, read_only=False) as opened:
         opened.connection.exec_driver_sql("UPDATE flagctl.environments SET description = 'x'")
     rows = installation.ask("SELECT DISTINCT description FROM flagctl.environments")
     assert rows == [("",)]
+
+
+def test_a_session_for_reading_cannot_write(installation: Installation) -> None:
+    with (
+        installation.session() as opened,
+        pytest.raises(sqlalchemy.exc.InternalError, match="read-only transaction"),
+    ):
+        opened.connection.exec_driver_sql("UPDATE flagctl.environments SET description = 'x'")
 
 
 def test_the_owner_needs_no_token(seeded: Installation) -> None:
@@ -203,15 +212,12 @@ def test_the_admin_login_cannot_act_as_owner(seeded: Installation) -> None:
 
 def test_one_token_for_one_of_two_organizations(installation: Installation) -> None:
     """A token of the built-in issuer counts in the organization that registered it alone."""
-    with installation.connect() as connection:
-        connection.execute("ALTER TABLE flagctl.organizations DISABLE TRIGGER changed")
-        connection.execute("INSERT INTO flagctl.organizations (key, name) VALUES ('two', 'Two')")
-        connection.execute("ALTER TABLE flagctl.members DISABLE TRIGGER changed")
-        connection.execute(
-            "INSERT INTO flagctl.members (organization_id, issuer_id, subject, email, role)"
-            " SELECT o.id, m.issuer_id, m.subject, m.email, m.role"
-            " FROM flagctl.members m, flagctl.organizations o WHERE o.key = 'two'"
-        )
+    installation.govern(
+        "INSERT INTO flagctl.organizations (key, name) VALUES ('two', 'Two')",
+        "INSERT INTO flagctl.members (organization_id, issuer_id, subject, email, role)"
+        " SELECT o.id, m.issuer_id, m.subject, m.email, m.role"
+        " FROM flagctl.members m, flagctl.organizations o WHERE o.key = 'two'",
+    )
     with installation.session() as opened:
         assert opened.organization == "default"
     with (

@@ -67,10 +67,10 @@ class CommandLine:
 
     def fails(self, code: int, *arguments: object, **more: Any) -> str:
         """What a command says that fails with this exit code, writes nothing and prints no data."""
-        before = self.installation.last_event()
+        before = self.installation.last_change()
         ran = self.run(*arguments, **more)
         assert (ran.code, ran.stdout) == (code, ""), ran
-        assert self.installation.last_event() == before
+        assert self.installation.last_change() == before
         return ran.stderr
 
     def as_(self, token: Secret) -> "CommandLine":

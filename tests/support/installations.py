@@ -40,10 +40,11 @@ class Database:
     owner_url: Secret
     admin_url: Secret
     reader_url: Secret
+    trust_url: Secret
 
     @contextmanager
     def connect(self, login: str = "superuser") -> Iterator[psycopg.Connection[Any]]:
-        """A plain psycopg connection, in autocommit, as superuser, owner, admin or reader."""
+        """A plain psycopg connection, in autocommit, of one of the logins."""
         url: Secret = getattr(self, f"{login}_url")
         with psycopg.connect(url.reveal(), autocommit=True) as connection:
             yield connection
@@ -58,6 +59,13 @@ class Database:
     def run(self, statement: str, parameters: Any = None, *, login: str = "superuser") -> None:
         with self.connect(login) as connection:
             connection.execute(statement.encode(), parameters)
+
+    def govern(self, *statements: str, parameters: Any = None) -> None:
+        """Raw SQL in a change of the owner's, as `flagctl issuer` and `flagctl org` make it."""
+        with self.connect("superuser") as connection, connection.transaction():
+            connection.execute("SELECT flagctl.begin_owner_change('default', 'test', 'test')")
+            for statement in statements:
+                connection.execute(statement.encode(), parameters)
 
 
 @dataclass(frozen=True)
@@ -132,6 +140,14 @@ class Installation(Database):
     def last_event(self) -> int:
         """The highest number in the audit log of the default organization; 0 without events."""
         query = "SELECT coalesce(max(seq), 0) FROM flagctl.audit_events WHERE organization_id = 1"
+        return int(self.ask(query)[0][0])
+
+    def last_change(self) -> int:
+        """The same without what was only tried."""
+        query = (
+            "SELECT coalesce(max(seq), 0) FROM flagctl.audit_events"
+            " WHERE organization_id = 1 AND action <> 'denied'"
+        )
         return int(self.ask(query)[0][0])
 
 

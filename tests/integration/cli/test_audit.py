@@ -7,7 +7,7 @@ from tests.support.command_lines import CommandLine
 
 @pytest.fixture
 def cli(cli: CommandLine) -> CommandLine:
-    """With events 3 to 5."""
+    """With events 5 to 7."""
     cli.ok("create", "new_checkout")
     cli.ok("set", "new_checkout", "--env", "prod", "--reason", "launch")
     cli.ok("config", "define", "c", "--type", "integer")
@@ -16,7 +16,7 @@ def cli(cli: CommandLine) -> CommandLine:
 
 def test_list_as_json(cli: CommandLine) -> None:
     events = cli.json("audit", "list", "--limit", 2)
-    assert [event["id"] for event in events] == [5, 4]
+    assert [event["id"] for event in events] == [7, 6]
     event = events[1]
     assert list(event)[:3] == ["id", "occurred_at", "actor"]
     promised = {
@@ -43,14 +43,14 @@ def test_list(cli: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("options", "ids"),
     [
-        (["--entity-type", "feature"], [4, 3]),
-        (["--entity-key", "c"], [5]),
-        (["--env", "prod"], [4]),
-        (["--action", "create", "--actor", "admin@example.com"], [5, 3]),
+        (["--entity-type", "feature"], [6, 5]),
+        (["--entity-key", "c"], [7]),
+        (["--env", "prod"], [6]),
+        (["--action", "create", "--actor", "admin@example.com"], [7, 5]),
         (["--actor", "nobody"], []),
-        (["--since", "1h", "--limit", "1"], [5]),
+        (["--since", "1h", "--limit", "1"], [7]),
         (["--since", "2020-01-01", "--until", "2020-02-01T00:00:00Z"], []),
-        (["--until", "0s", "--entity-key", "c"], [5]),
+        (["--until", "0s", "--entity-key", "c"], [7]),
     ],
 )
 def test_filters(cli: CommandLine, options: list[str], ids: list[int]) -> None:
@@ -80,11 +80,11 @@ def test_nothing_found(cli: CommandLine) -> None:
 
 
 def test_show(cli: CommandLine) -> None:
-    shown = cli.ok("audit", "show", 4)
+    shown = cli.ok("audit", "show", 6)
     assert "what         update feature new_checkout\n" in shown
     assert "revisions    prod 3\n" in shown
     assert shown.endswith("\n  enabled: null → true\n")
-    assert cli.json("audit", "show", 4) == cli.json("audit", "list", "--env", "prod")[0]
+    assert cli.json("audit", "show", 6) == cli.json("audit", "list", "--env", "prod")[0]
 
 
 @pytest.mark.parametrize(("id_", "code"), [(99999, 5), ("0", 2), ("x", 2), ("9" * 30, 2)])

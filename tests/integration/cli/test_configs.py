@@ -17,14 +17,14 @@ def cli(cli: CommandLine) -> CommandLine:
 
 
 def test_define(cli: CommandLine) -> None:
-    assert cli.ok("config", "define", "t", "--type", "number") == "defined t: number · audit 4\n"
+    assert cli.ok("config", "define", "t", "--type", "number") == "defined t: number · audit 6\n"
     assert cli.json("config", "define", "u", "--type", "array", "--client-visible") == {
         "config": "u",
         "type": "array",
         "changed": True,
         "revision": None,
         "revisions": {},
-        "audit_id": 5,
+        "audit_id": 7,
     }
     assert cli.fails(6, "config", "define", "t", "--type", "string") == (
         "error: the config 't' exists already\nhint: `flagctl config show t`\n"
@@ -36,7 +36,7 @@ def test_define(cli: CommandLine) -> None:
 
 def test_set_and_get(cli: CommandLine) -> None:
     assert cli.ok("config", "set", "checkout_timeout", "30", "--env", "prod") == (
-        "checkout_timeout is 30 in prod · revision 2 of prod, audit 4\n"
+        "checkout_timeout is 30 in prod · revision 2 of prod, audit 6\n"
     )
     assert cli.ok("config", "set", "checkout_timeout", "30", "--env", "prod") == (
         "checkout_timeout was already 30 in prod\n"
@@ -48,7 +48,7 @@ def test_set_and_get(cli: CommandLine) -> None:
         "changed": True,
         "revision": 3,
         "revisions": {"prod": 3},
-        "audit_id": 5,
+        "audit_id": 7,
     }
     assert cli.ok("config", "get", "checkout_timeout", "--env", "prod") == "31\n"
     assert cli.fails(5, "config", "get", "checkout_timeout", "--env", "dev") == (
@@ -168,7 +168,7 @@ def test_bad_schemas(stable: CommandLine, tmp_path: Path, content: bytes | None,
 def test_unset(cli: CommandLine) -> None:
     cli.ok("config", "set", "checkout_timeout", "30", "--env", "prod")
     assert cli.ok("config", "unset", "checkout_timeout", "--env", "prod") == (
-        "checkout_timeout has no value in prod any more · revision 3 of prod, audit 5\n"
+        "checkout_timeout has no value in prod any more · revision 3 of prod, audit 7\n"
     )
     assert cli.ok("config", "unset", "checkout_timeout", "--env", "prod") == (
         "checkout_timeout has no value in prod\n"
@@ -200,7 +200,7 @@ def test_list_and_show(cli: CommandLine) -> None:
 
 def test_update(cli: CommandLine) -> None:
     assert cli.ok("config", "update", "checkout_timeout", "-d", "In seconds") == (
-        "updated checkout_timeout · audit 4\n"
+        "updated checkout_timeout · audit 6\n"
     )
     assert cli.ok("config", "update", "checkout_timeout", "-d", "In seconds") == (
         "checkout_timeout: nothing to change\n"

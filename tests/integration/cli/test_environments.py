@@ -11,7 +11,7 @@ from tests.support.terminals import on_a_terminal
 
 def test_create(cli: CommandLine) -> None:
     assert cli.ok("env", "create", "qa", "-d", "For testers") == (
-        "created qa · revision 2 of qa, audit 3\n"
+        "created qa · revision 2 of qa, audit 5\n"
     )
     assert cli.fails(6, "env", "create", "qa") == "error: the environment 'qa' exists already\n"
 
@@ -101,7 +101,7 @@ def test_a_terminal_is_asked(
     )
     assert ran.code == code, ran
     assert ran.stderr.startswith("prod is protected.\nGo on? [y/N]: ")
-    assert ran.stdout == ("f is on in prod · revision 5 of prod, audit 8\n" if code == 0 else "")
+    assert ran.stdout == ("f is on in prod · revision 5 of prod, audit 10\n" if code == 0 else "")
     assert ("stopped; nothing was changed" in ran.stderr) == (code == 1)
     assert protected.json("list")[0]["states"]["prod"] == state
 

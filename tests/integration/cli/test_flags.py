@@ -26,7 +26,7 @@ def layout(cli: CommandLine) -> CommandLine:
 def test_create(cli: CommandLine) -> None:
     assert cli.ok("create", "dark_mode") == (
         "created dark_mode, off everywhere"
-        " · revision 3 of dev, revision 3 of staging, revision 3 of prod, audit 4\n"
+        " · revision 3 of dev, revision 3 of staging, revision 3 of prod, audit 6\n"
     )
 
 
@@ -37,7 +37,7 @@ def test_create_as_json(cli: CommandLine) -> None:
         "changed": True,
         "revision": None,
         "revisions": {"dev": 3, "staging": 3, "prod": 3},
-        "audit_id": 4,
+        "audit_id": 6,
     }
 
 
@@ -128,16 +128,16 @@ def test_bad_keys(stable: CommandLine, key: str) -> None:
 
 def test_set(cli: CommandLine) -> None:
     assert cli.ok("set", "new_checkout", "--env", "prod") == (
-        "new_checkout is on in prod · revision 3 of prod, audit 4\n"
+        "new_checkout is on in prod · revision 3 of prod, audit 6\n"
     )
     assert cli.ok("set", "new_checkout", "on", "-e", "prod") == (
         "new_checkout was already on in prod\n"
     )
     assert cli.ok("set", "new_checkout", "off", "--env", "prod") == (
-        "new_checkout is off in prod · revision 4 of prod, audit 5\n"
+        "new_checkout is off in prod · revision 4 of prod, audit 7\n"
     )
     assert cli.ok("set", "new_checkout", "inherit", "--env", "prod") == (
-        "new_checkout is inherited (off) in prod · revision 5 of prod, audit 6\n"
+        "new_checkout is inherited (off) in prod · revision 5 of prod, audit 8\n"
     )
 
 
@@ -151,7 +151,7 @@ def test_set_as_json(cli: CommandLine) -> None:
         "changed": True,
         "revision": 3,
         "revisions": {"prod": 3},
-        "audit_id": 4,
+        "audit_id": 6,
     }
     assert cli.json("set", "new_checkout", "--env", "prod") == expected
     unchanged = {"changed": False, "revisions": {}, "audit_id": None}

@@ -29,7 +29,7 @@ def test_create_as_json(cli: CommandLine) -> None:
         "changed": True,
         "revision": 2,
         "revisions": {"prod": 2},
-        "audit_id": 3,
+        "audit_id": 5,
     }
     digest = cli.installation.ask("SELECT digest FROM flagctl.api_keys WHERE public_id = %s", [id_])
     assert digest == [(parsed.digest,)]
@@ -100,7 +100,7 @@ def test_bad_overlaps(stable: CommandLine, overlap: str) -> None:
 def test_revoke(cli: CommandLine) -> None:
     cli.run("key", "create", "web", "--env", "prod")
     assert cli.ok("key", "revoke", "web", "--env", "prod", "--reason", "leaked") == (
-        "revoked web of prod · revision 3 of prod, audit 4\n"
+        "revoked web of prod · revision 3 of prod, audit 6\n"
     )
     assert cli.fails(5, "key", "revoke", "web", "--env", "prod").startswith(
         "error: prod has no live key 'web'\n"

@@ -5,10 +5,10 @@ from tests.support.command_lines import CommandLine
 
 def test_add_and_list(cli: CommandLine) -> None:
     assert cli.ok("member", "add", "bob@example.com", "--role", "viewer") == (
-        "bob@example.com is viewer in every environment · audit 3\n"
+        "bob@example.com is viewer in every environment · audit 5\n"
     )
     assert cli.ok("member", "add", "bob@example.com", "--role", "editor", "--env", "dev") == (
-        "bob@example.com is editor in dev · audit 4\n"
+        "bob@example.com is editor in dev · audit 6\n"
     )
     assert cli.ok("member", "add", "bob@example.com", "--role", "editor", "--env", "dev") == (
         "bob@example.com was already editor in dev\n"

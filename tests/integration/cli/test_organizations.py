@@ -11,7 +11,7 @@ def test_show(cli: CommandLine) -> None:
 
 
 def test_update(cli: CommandLine) -> None:
-    assert cli.ok("org", "update", "--name", "Example") == "updated · audit 3\n"
+    assert cli.ok("org", "update", "--name", "Example") == "updated · audit 5\n"
     assert cli.ok("org", "update", "--name", "Example") == "nothing to change\n"
     assert cli.json("org", "show")["name"] == "Example"
 

@@ -203,14 +203,15 @@ def test_the_first_set_up(empty_database: Database, tmp_path: Path) -> None:
             change, "ann@example.com", file, lifetime=timedelta(hours=8), as_owner=True
         )
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
-    events = [(e.entity_type, e.entity_key, e.action) for e in change.outcome.events]
-    assert events == [
+    private, key_id = file.read()
+    public = token_format.public_half(private)
+    assert [(e.entity_type, e.entity_key, e.action) for e in change.outcome.events][1:] == [
+        ("signing_key", key_id, "create"),
         ("member", "ann@example.com", "create"),
         ("token", "ann@example.com", "create"),
     ]
-    public = empty_database.ask("SELECT public_key FROM flagctl.issuer_keys")[0][0]
-    assert token_format.key_id_of(public) == file.read()[1]
-    assert "PRIVATE" not in public
+    modulus = empty_database.ask("SELECT modulus FROM flagctl.issuer_keys")[0][0]
+    assert modulus == token_format.modulus_of(public)
     assert issued.expires_at > clock.now()
 
 

@@ -1,196 +1,16 @@
-"""Create the write path: begin_change, audit events, revisions and NOTIFY, all by trigger."""
+"""Record changes: audit events, revisions and NOTIFY, all by trigger."""
 
 from migrations.statements import execute
 
-revision = "0002"
-down_revision = "0001"
-
-# Error codes that core/db.py translates: FC003 not authenticated, FC004 not allowed.
-AUTHENTICATION = """
-CREATE FUNCTION flagctl.base64url_decode(part text) RETURNS bytea
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-RETURN decode(translate(part, '-_', '+/') || repeat('=', (4 - length(part) % 4) % 4), 'base64');
-
-CREATE FUNCTION flagctl.token_claims(token text) RETURNS jsonb
-    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    claims jsonb;
-BEGIN
-    IF token IS NULL OR token !~ '^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$' THEN
-        RAISE EXCEPTION USING errcode = 'FC003', message = 'the token is not a JWT';
-    END IF;
-    claims := convert_from(flagctl.base64url_decode(split_part(token, '.', 2)), 'UTF8')::jsonb;
-    IF jsonb_typeof(claims) <> 'object' THEN
-        RAISE EXCEPTION USING errcode = 'FC003', message = 'the token has no claims';
-    END IF;
-    RETURN claims;
-EXCEPTION WHEN data_exception THEN
-    RAISE EXCEPTION USING errcode = 'FC003', message = 'the token cannot be read';
-END
-$$;
-
--- Who a token speaks for. The caller has checked the signature; this checks what only Postgres
--- knows: the issuer, that the token was registered and not revoked, and the memberships.
-CREATE FUNCTION flagctl.authenticate(token text, organization text) RETURNS jsonb
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    claims jsonb := flagctl.token_claims(token);
-    issuer flagctl.issuers;
-    registered flagctl.tokens;
-    member_of bigint[];
-    org flagctl.organizations;
-BEGIN
-    SELECT * INTO issuer FROM flagctl.issuers i WHERE i.issuer = claims ->> 'iss';
-    IF NOT FOUND THEN
-        RAISE EXCEPTION USING errcode = 'FC003', message = 'the token''s issuer is not trusted';
-    END IF;
-    IF jsonb_typeof(claims -> 'exp') IS DISTINCT FROM 'number'
-        OR (claims ->> 'exp')::numeric + 30 < extract(epoch FROM clock_timestamp()) THEN
-        RAISE EXCEPTION USING errcode = 'FC003', message = 'the token has expired',
-            hint = 'get a new one with: flagctl token issue';
-    END IF;
-    IF issuer.built_in THEN
-        SELECT * INTO registered FROM flagctl.tokens t
-            WHERE t.issuer_id = issuer.id AND t.jti::text = claims ->> 'jti'
-                AND t.subject = claims ->> 'sub';
-        -- A key file that was stolen could sign an old id again, with a later end.
-        IF NOT FOUND OR registered.expires_at <> to_timestamp((claims ->> 'exp')::numeric) THEN
-            RAISE EXCEPTION USING errcode = 'FC003',
-                message = 'the token was never registered here',
-                hint = 'tokens come from: flagctl token issue';
-        END IF;
-        IF registered.revoked_at IS NOT NULL THEN
-            RAISE EXCEPTION USING errcode = 'FC003', message = 'the token has been revoked',
-                hint = 'ask an admin for a new one';
-        END IF;
-    END IF;
-    SELECT array_agg(DISTINCT m.organization_id) INTO member_of FROM flagctl.members m
-        WHERE m.issuer_id = issuer.id AND m.subject = claims ->> 'sub'
-            AND (registered.id IS NULL OR m.organization_id = registered.organization_id);
-    SELECT * INTO org FROM flagctl.organizations o
-        WHERE o.id = ANY (member_of) AND (organization IS NULL OR o.key = organization);
-    IF NOT FOUND THEN
-        RAISE EXCEPTION USING errcode = 'FC004',
-            message = format('%s is not a member of %s', coalesce(claims ->> 'email',
-                claims ->> 'sub', 'this token'),
-                coalesce('organization ' || organization, 'any organization')),
-            hint = 'an admin adds members with: flagctl member add';
-    END IF;
-    IF organization IS NULL AND cardinality(member_of) > 1 THEN
-        RAISE EXCEPTION USING errcode = 'FC002', message = 'you belong to several organizations',
-            hint = 'name one with --org';
-    END IF;
-    RETURN jsonb_build_object(
-        'organization_id', org.id,
-        'organization', org.key,
-        'key_pattern', org.key_pattern,
-        'issuer_id', issuer.id,
-        'subject', claims ->> 'sub',
-        'actor', CASE WHEN issuer.built_in THEN claims ->> 'sub'
-            ELSE issuer.issuer || '#' || (claims ->> 'sub') END,
-        'actor_name', (SELECT m.email FROM flagctl.members m WHERE m.issuer_id = issuer.id
-            AND m.subject = claims ->> 'sub' AND m.organization_id = org.id ORDER BY m.id LIMIT 1),
-        'grants', (SELECT jsonb_agg(jsonb_build_object('role', m.role,
-            'environment_id', m.environment_id, 'environment', e.key) ORDER BY m.id)
-            FROM flagctl.members m LEFT JOIN flagctl.environments e ON e.id = m.environment_id
-            WHERE m.issuer_id = issuer.id AND m.subject = claims ->> 'sub'
-                AND m.organization_id = org.id)
-    );
-END
-$$;
-
--- HMAC-SHA256 over the change, this backend and this transaction: a setting that was copied from
--- another one is worth nothing. It needs no transaction id, so it works read-only too.
-CREATE FUNCTION flagctl.seal(change text) RETURNS text
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    secret bytea;
-    inner_pad bytea := decode(repeat('36', 64), 'hex');
-    outer_pad bytea := decode(repeat('5c', 64), 'hex');
-    message bytea := convert_to(pg_backend_pid() || ' ' ||
-        extract(epoch FROM transaction_timestamp()) || ' ' || change, 'UTF8');
-BEGIN
-    SELECT k.secret INTO STRICT secret FROM flagctl.change_key k;
-    FOR i IN 0 .. length(secret) - 1 LOOP
-        inner_pad := set_byte(inner_pad, i, get_byte(secret, i) # 54);
-        outer_pad := set_byte(outer_pad, i, get_byte(secret, i) # 92);
-    END LOOP;
-    RETURN encode(sha256(outer_pad || sha256(inner_pad || message)), 'hex');
-END
-$$;
-
-CREATE FUNCTION flagctl.open_change(change jsonb) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM set_config('flagctl.change',
-        flagctl.seal(change::text) || ' ' || change::text, true);
-END
-$$;
-
--- The one door: names the actor of this transaction, for reads and writes.
-CREATE FUNCTION flagctl.begin_change(token text, organization text, reason text,
-    client_version text) RETURNS jsonb
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    actor jsonb := flagctl.authenticate(token, organization);
-    change jsonb := actor || jsonb_build_object('change_id', gen_random_uuid(),
-        'reason', reason, 'client_version', client_version);
-BEGIN
-    PERFORM flagctl.open_change(change);
-    PERFORM set_config('application_name', 'flagctl ' || (actor ->> 'actor_name'), true);
-    RETURN change;
-END
-$$;
-
--- The open change, None without one. Any login may write the setting; only we can seal it.
-CREATE FUNCTION flagctl.current_change() RETURNS jsonb
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    setting text := coalesce(current_setting('flagctl.change', true), '');
-    change text := substr(setting, 66);
-BEGIN
-    IF setting = '' THEN
-        RETURN NULL;
-    END IF;
-    IF left(setting, 64) <> flagctl.seal(change) THEN
-        RAISE EXCEPTION USING errcode = 'FC003', message = 'the change was not begun here',
-            hint = 'call flagctl.begin_change first';
-    END IF;
-    RETURN change::jsonb;
-END
-$$;
-
--- `flagctl init` has no token yet: the owner acts under a name of its own.
-CREATE FUNCTION flagctl.begin_owner_change(organization text, reason text, client_version text)
-    RETURNS jsonb
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    change jsonb;
-BEGIN
-    SELECT jsonb_build_object('organization_id', o.id, 'organization', o.key,
-        'key_pattern', o.key_pattern, 'actor', 'owner:' || session_user,
-        'actor_name', session_user, 'grants', '[]'::jsonb, 'change_id', gen_random_uuid(),
-        'reason', reason, 'client_version', client_version) INTO change
-        FROM flagctl.organizations o WHERE o.key = organization;
-    PERFORM flagctl.open_change(change);
-    RETURN change;
-END
-$$;
-"""
+revision = "0004"
+down_revision = "0003"
 
 # What an entity looks like in the audit log. Never a secret, never what only triggers set.
 DOCUMENTS = """
 CREATE FUNCTION flagctl.document(o flagctl.organizations) RETURNS jsonb
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 RETURN jsonb_build_object('format', 1, 'key', o.key, 'name', o.name,
-    'key_pattern', o.key_pattern);
+    'key_pattern', o.key_pattern, 'archived', o.archived_at IS NOT NULL);
 
 CREATE FUNCTION flagctl.document(e flagctl.environments) RETURNS jsonb
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -235,7 +55,7 @@ CREATE FUNCTION flagctl.document(m flagctl.members) RETURNS jsonb
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 RETURN jsonb_build_object('format', 1,
     'issuer', (SELECT i.issuer FROM flagctl.issuers i WHERE i.id = m.issuer_id),
-    'subject', m.subject, 'email', m.email, 'role', m.role,
+    'subject', m.subject, 'claims', m.claims, 'email', m.email, 'role', m.role,
     'environment', (SELECT e.key FROM flagctl.environments e WHERE e.id = m.environment_id));
 
 CREATE FUNCTION flagctl.document(t flagctl.tokens) RETURNS jsonb
@@ -243,31 +63,98 @@ CREATE FUNCTION flagctl.document(t flagctl.tokens) RETURNS jsonb
 RETURN jsonb_build_object('format', 1, 'id', t.jti,
     'issuer', (SELECT i.issuer FROM flagctl.issuers i WHERE i.id = t.issuer_id),
     'subject', t.subject, 'expires_at', t.expires_at, 'revoked_at', t.revoked_at);
+
+CREATE FUNCTION flagctl.document(i flagctl.issuers) RETURNS jsonb
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+RETURN jsonb_build_object('format', 1, 'issuer', i.issuer, 'audience', i.audience,
+    'built_in', i.built_in, 'max_lifetime_seconds', i.max_lifetime_seconds,
+    'jwks_url', i.jwks_url);
+
+CREATE FUNCTION flagctl.document(k flagctl.issuer_keys) RETURNS jsonb
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+RETURN jsonb_build_object('format', 1, 'id', k.key_id,
+    'issuer', (SELECT i.issuer FROM flagctl.issuers i WHERE i.id = k.issuer_id),
+    'sha256', encode(sha256(k.modulus), 'hex'), 'expires_at', k.expires_at,
+    'revoked_at', k.revoked_at);
 """
 
 RECORDING = """
+-- The gate. Every change of what an environment serves must raise its revision, and nobody does
+-- so who may not act there, by whichever table or statement the change comes.
+CREATE FUNCTION flagctl.raise_revisions(change jsonb, affected bigint[], permission text)
+    RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    refused text;
+BEGIN
+    IF NOT change ? 'is_owner' THEN
+        SELECT string_agg(e.key, ', ' ORDER BY e.id) INTO refused FROM flagctl.environments e
+            WHERE e.id = ANY (affected)
+                AND e.id <> ALL (flagctl.environments_where(permission));
+        IF refused IS NOT NULL THEN
+            RAISE EXCEPTION USING errcode = 'FC004',
+                message = format('%s may not do this in %s', change ->> 'actor_name', refused),
+                hint = '`flagctl whoami` shows your roles';
+        END IF;
+    END IF;
+    UPDATE flagctl.environments e
+        SET revision = e.revision + 1, stamp = gen_random_uuid(),
+            revised_in = (change ->> 'change_id')::uuid
+        WHERE e.id = ANY (affected)
+            AND e.revised_in IS DISTINCT FROM (change ->> 'change_id')::uuid;
+END
+$$;
+
+-- Before any statement that writes: there is a change, it has its organization's lock, and its
+-- actor may still act. What the change itself does to its actor's roles comes after.
+CREATE FUNCTION flagctl.enter_change() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    change jsonb := flagctl.current_change();
+    tenant bigint := change ->> 'organization_id';
+    last_change uuid;
+BEGIN
+    IF change IS NULL THEN
+        RAISE EXCEPTION USING errcode = 'FC003', message = 'no change was begun',
+            hint = 'call flagctl.begin_change first';
+    END IF;
+    PERFORM FROM flagctl.organizations o WHERE o.id = tenant FOR NO KEY UPDATE;
+    SELECT a.change_id INTO last_change FROM flagctl.audit_events a
+        WHERE a.organization_id = tenant ORDER BY a.seq DESC LIMIT 1;
+    IF last_change IS DISTINCT FROM (change ->> 'change_id')::uuid THEN
+        PERFORM flagctl.check_still_allowed(change);
+    END IF;
+    RETURN NULL;
+END
+$$;
+
 -- Writes one audit event and raises the revision of each affected environment, once a change.
 -- The organization's row lock makes seq gapless and its order the order of the commits.
 CREATE FUNCTION flagctl.record_event(
     organization bigint, entity_type text, entity_id bigint, entity_key text,
-    in_environment bigint, action text, before jsonb, after jsonb, affected bigint[])
+    in_environment bigint, action text, before jsonb, after jsonb, affected bigint[],
+    permission text DEFAULT 'edit')
     RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     change jsonb := flagctl.current_change();
+    this_change uuid := change ->> 'change_id';
     last record;
     new_seq bigint;
 BEGIN
     -- As text: to jsonb's own `=` the numbers 1 and 1.0 are the same, to a reader they are not.
-    IF before::text IS NOT DISTINCT FROM after::text AND affected IS NULL THEN
+    IF before::text IS NOT DISTINCT FROM after::text AND affected IS NULL AND action <> 'denied'
+        THEN
         RETURN;
     END IF;
     IF change IS NULL THEN
         RAISE EXCEPTION USING errcode = 'FC003', message = 'no change was begun',
             hint = 'call flagctl.begin_change first';
     END IF;
-    IF (change ->> 'organization_id')::bigint <> organization THEN
+    IF (change ->> 'organization_id')::bigint <> organization AND NOT change ? 'is_owner' THEN
         RAISE EXCEPTION USING errcode = 'FC004', message = 'this belongs to another organization';
     END IF;
     PERFORM FROM flagctl.organizations o WHERE o.id = organization FOR NO KEY UPDATE;
@@ -277,7 +164,7 @@ BEGIN
     INSERT INTO flagctl.audit_events (organization_id, seq, change_id, occurred_at, actor,
             actor_name, entity_type, entity_id, entity_key, environment_id, environment, action,
             before, after, reason, client_version)
-        VALUES (organization, new_seq, (change ->> 'change_id')::uuid,
+        VALUES (organization, new_seq, this_change,
             greatest(clock_timestamp(), last.occurred_at), change ->> 'actor',
             change ->> 'actor_name', entity_type, entity_id, entity_key, in_environment,
             (SELECT e.key FROM flagctl.environments e WHERE e.id = in_environment), action,
@@ -285,15 +172,26 @@ BEGIN
     IF affected IS NULL THEN
         RETURN;
     END IF;
-    UPDATE flagctl.environments e
-        SET revision = e.revision + 1, stamp = gen_random_uuid(),
-            revised_in = (change ->> 'change_id')::uuid
-        WHERE e.id = ANY (affected)
-            AND e.revised_in IS DISTINCT FROM (change ->> 'change_id')::uuid;
+    PERFORM flagctl.raise_revisions(change, affected, permission);
     INSERT INTO flagctl.audit_event_revisions
             (organization_id, seq, environment_id, environment, revision)
         SELECT organization, new_seq, e.id, e.key, e.revision
         FROM flagctl.environments e WHERE e.id = ANY (affected);
+END
+$$;
+
+-- What was refused is on record too, in a transaction of its own: the other one is undone.
+CREATE FUNCTION flagctl.record_denial(token text, organization text, attempted text,
+    client_version text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    change jsonb := flagctl.begin_change(token, organization, left(attempted, 1000),
+        client_version);
+    tenant bigint := change ->> 'organization_id';
+BEGIN
+    PERFORM flagctl.record_event(tenant, 'organization', tenant, change ->> 'organization', NULL,
+        'denied', NULL, NULL, NULL);
 END
 $$;
 
@@ -317,12 +215,21 @@ BEGIN
 END
 $$;
 
+-- Whatever belongs to an archived organization is served no more.
 CREATE FUNCTION flagctl.organization_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    turned boolean := TG_OP = 'UPDATE'
+        AND (OLD.archived_at IS NULL) <> (NEW.archived_at IS NULL);
 BEGIN
-    PERFORM flagctl.record_event(NEW.id, 'organization', NEW.id, NEW.key, NULL, lower(TG_OP),
-        CASE WHEN TG_OP = 'UPDATE' THEN flagctl.document(OLD) END, flagctl.document(NEW), NULL);
+    PERFORM flagctl.record_event(NEW.id, 'organization', NEW.id, NEW.key, NULL,
+        CASE WHEN TG_OP = 'INSERT' THEN 'create'
+            WHEN turned AND NEW.archived_at IS NOT NULL THEN 'archive'
+            WHEN turned THEN 'unarchive'
+            ELSE 'update' END,
+        CASE WHEN TG_OP = 'UPDATE' THEN flagctl.document(OLD) END, flagctl.document(NEW),
+        CASE WHEN turned THEN flagctl.environments_of(NEW.id) END, 'govern');
     RETURN NULL;
 END
 $$;
@@ -337,7 +244,7 @@ BEGIN
     PERFORM flagctl.record_event(e.organization_id, 'environment', e.id, e.key, NULL,
         CASE TG_OP WHEN 'INSERT' THEN 'create' ELSE lower(TG_OP) END,
         CASE WHEN TG_OP <> 'INSERT' THEN flagctl.document(OLD) END,
-        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END, affected);
+        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END, affected, 'govern');
     RETURN NULL;
 END
 $$;
@@ -439,7 +346,8 @@ BEGIN
             WHEN OLD.expires_at IS DISTINCT FROM NEW.expires_at THEN 'rotate'
             ELSE 'update' END,
         CASE WHEN TG_OP <> 'INSERT' THEN flagctl.document(OLD) END,
-        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END, ARRAY[k.environment_id]);
+        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END, ARRAY[k.environment_id],
+        'administer');
     RETURN NULL;
 END
 $$;
@@ -471,6 +379,42 @@ BEGIN
 END
 $$;
 
+-- The built-in issuer serves every organization: it is on record where the owner acted.
+CREATE FUNCTION flagctl.issuer_changed() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    i flagctl.issuers := coalesce(NEW, OLD);
+BEGIN
+    PERFORM flagctl.record_event(
+        coalesce(i.organization_id, flagctl.current_organization()), 'issuer', i.id, i.issuer,
+        NULL, CASE TG_OP WHEN 'INSERT' THEN 'create' ELSE lower(TG_OP) END,
+        CASE WHEN TG_OP <> 'INSERT' THEN flagctl.document(OLD) END,
+        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END, NULL);
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION flagctl.issuer_key_changed() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    k flagctl.issuer_keys := coalesce(NEW, OLD);
+BEGIN
+    PERFORM flagctl.record_event(
+        coalesce((SELECT i.organization_id FROM flagctl.issuers i WHERE i.id = k.issuer_id),
+            flagctl.current_organization()), 'signing_key', k.id, k.key_id, NULL,
+        CASE WHEN TG_OP = 'INSERT' THEN 'create'
+            WHEN TG_OP = 'DELETE' THEN 'delete'
+            WHEN OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL THEN 'revoke'
+            WHEN OLD.expires_at IS DISTINCT FROM NEW.expires_at THEN 'rotate'
+            ELSE 'update' END,
+        CASE WHEN TG_OP <> 'INSERT' THEN flagctl.document(OLD) END,
+        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END, NULL);
+    RETURN NULL;
+END
+$$;
+
 -- A hint to the readers. A full queue would fail the commit, so a filling one gets none: they poll.
 CREATE FUNCTION flagctl.notify_revision() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -495,8 +439,25 @@ END
 $$;
 """
 
+# What each statement must be part of, and the columns of environments that triggers themselves set.
+_GOVERNED = {
+    **dict.fromkeys(
+        (
+            *("organizations", "flags", "overrides", "configs", "config_values", "api_keys"),
+            *("members", "tokens", "issuers", "issuer_keys"),
+        ),
+        "UPDATE",
+    ),
+    "environments": "UPDATE OF organization_id, key, description, confirm",
+}
+ENTRANCES = "".join(
+    f"CREATE TRIGGER enter BEFORE INSERT OR DELETE OR {update} ON flagctl.{table}"
+    " FOR EACH STATEMENT EXECUTE FUNCTION flagctl.enter_change();\n"
+    for table, update in _GOVERNED.items()
+)
+
 TRIGGERS = """
-CREATE TRIGGER touch BEFORE UPDATE OF name, key_pattern ON flagctl.organizations
+CREATE TRIGGER touch BEFORE UPDATE ON flagctl.organizations
     FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE ON flagctl.organizations
     FOR EACH ROW EXECUTE FUNCTION flagctl.organization_changed();
@@ -543,58 +504,19 @@ CREATE TRIGGER touch BEFORE UPDATE ON flagctl.tokens
 CREATE TRIGGER changed AFTER INSERT OR UPDATE ON flagctl.tokens
     FOR EACH ROW EXECUTE FUNCTION flagctl.token_changed();
 
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.issuers
+    FOR EACH ROW EXECUTE FUNCTION flagctl.issuer_changed();
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.issuer_keys
+    FOR EACH ROW EXECUTE FUNCTION flagctl.issuer_key_changed();
+
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON flagctl.audit_events
     FOR EACH STATEMENT EXECUTE FUNCTION flagctl.refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON flagctl.audit_event_revisions
     FOR EACH STATEMENT EXECUTE FUNCTION flagctl.refuse_change();
 """
 
-READING = """
--- Changes whenever revisions may mean something else: another cluster, another timeline after a
--- fail-over, or an operator's word (flagctl db new-epoch).
-CREATE FUNCTION flagctl.epoch() RETURNS text
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-RETURN (SELECT system_identifier::text FROM pg_control_system()) || '.' ||
-    CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())
-        ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer
-    END::text || '.' ||
-    (SELECT epoch_generation FROM flagctl.installation)::text;
 
--- A page of one organization's history, newest first, for whoever holds a token of a member.
-CREATE FUNCTION flagctl.audit_page(token text, organization text, filters jsonb)
-    RETURNS SETOF jsonb
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    tenant bigint := (flagctl.authenticate(token, organization) ->> 'organization_id')::bigint;
-BEGIN
-    RETURN QUERY
-        SELECT jsonb_build_object('id', a.seq, 'occurred_at', a.occurred_at, 'actor', a.actor,
-            'actor_name', a.actor_name, 'entity_type', a.entity_type,
-            'entity_key', a.entity_key, 'environment', a.environment, 'action', a.action,
-            'before', a.before, 'after', a.after, 'reason', a.reason,
-            'change_id', a.change_id, 'client_version', a.client_version,
-            'revisions', (SELECT coalesce(jsonb_object_agg(r.environment, r.revision), '{}')
-                FROM flagctl.audit_event_revisions r
-                WHERE r.organization_id = a.organization_id AND r.seq = a.seq))
-        FROM flagctl.audit_events a
-        WHERE a.organization_id = tenant
-            AND (filters ->> 'id' IS NULL OR a.seq = (filters ->> 'id')::bigint)
-            AND (filters ->> 'cursor' IS NULL OR a.seq < (filters ->> 'cursor')::bigint)
-            AND (filters ->> 'entity_type' IS NULL OR a.entity_type = filters ->> 'entity_type')
-            AND (filters ->> 'entity_key' IS NULL OR a.entity_key = filters ->> 'entity_key')
-            AND (filters ->> 'environment' IS NULL OR a.environment = filters ->> 'environment')
-            AND (filters ->> 'actor' IS NULL OR filters ->> 'actor' IN (a.actor, a.actor_name))
-            AND (filters ->> 'action' IS NULL OR a.action = filters ->> 'action')
-            AND (filters ->> 'since' IS NULL OR a.occurred_at >= (filters ->> 'since')::timestamptz)
-            AND (filters ->> 'until' IS NULL OR a.occurred_at < (filters ->> 'until')::timestamptz)
-        ORDER BY a.seq DESC
-        LIMIT least(coalesce((filters ->> 'limit')::bigint, 50), 1001);
-END
-$$;
-"""
-
-# The tables' own triggers go with the tables; here they go first so that 0001 can be reached.
+# The functions that earlier migrations made stay.
 DROP = """
 DO $$
 DECLARE
@@ -607,9 +529,11 @@ BEGIN
         EXECUTE format('DROP TRIGGER %I ON %s', found.tgname, found.relation);
     END LOOP;
     FOR found IN SELECT p.oid::regprocedure AS signature FROM pg_proc p
-        WHERE p.pronamespace = 'flagctl'::regnamespace
+        WHERE p.pronamespace = 'flagctl'::regnamespace AND (p.prorettype = 'trigger'::regtype
+            OR p.proname IN ('document', 'environments_of', 'raise_revisions', 'record_event',
+                'record_denial'))
     LOOP
-        EXECUTE format('DROP FUNCTION %s CASCADE', found.signature);
+        EXECUTE format('DROP FUNCTION %s', found.signature);
     END LOOP;
 END
 $$;
@@ -617,11 +541,8 @@ $$;
 
 
 def upgrade() -> None:
-    # Not "in schema": a grant to PUBLIC that stands by default can only be taken back as a whole.
-    execute("ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;")
-    for script in (AUTHENTICATION, DOCUMENTS, RECORDING, TRIGGERS, READING):
+    for script in (DOCUMENTS, RECORDING, ENTRANCES, TRIGGERS):
         execute(script)
-    execute("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA flagctl FROM PUBLIC;")
 
 
 def downgrade() -> None:
