@@ -37,6 +37,10 @@ format: $(VENV)/.dev ## Put the code into its format
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix --quiet .
 
+.PHONY: docs
+docs: $(VENV)/.dev ## Write docs/commands.md anew from the program
+	@$(BIN)/python -m tests.support.reference
+
 .PHONY: wheels
 wheels: $(VENV)/.wheels ## Prove that every pinned package has a wheel for Python 3.11 to 3.14
 

@@ -50,10 +50,11 @@ def check_key(key: str, *, noun: str) -> str:
     return key
 
 
-def check_environment_key(key: str) -> str:
+def check_environment_key(key: str, *, noun: str = "environment") -> str:
+    """Also an organization's: both stand in options that are typed by hand."""
     if len(key) > _MAX_ENVIRONMENT_KEY or not _ENVIRONMENT_KEY.fullmatch(key):
         raise InvalidInputError(
-            f"{_shown(key)} is not a valid environment key",
+            f"{_shown(key)} is not a valid {noun} key",
             hint=f"lower-case words joined by _ or -, at most {_MAX_ENVIRONMENT_KEY} characters",
         )
     return key

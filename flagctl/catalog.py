@@ -32,8 +32,13 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "audit": ("audit:app", "Who changed what, when and why: list, show."),
         "whoami": ("members:whoami", "Show who the token says you are, and your roles."),
         "member": ("members:app", "Members and their roles: add, list, remove."),
+        "can-i": ("rights:can_i", "Say whether your token may do something; exit 8 if not."),
+        "who-can": ("rights:who_can", "List the members who may do something."),
         "token": ("tokens:app", "Admin tokens: issue, list, revoke."),
-        "org": ("organizations:app", "Your organization: show, update."),
+        "org": (
+            "organizations:app",
+            "Organizations: create, list, show, update, archive, unarchive.",
+        ),
     },
     "Installation": {
         "dev": ("dev:dev", "Run everything here, with an embedded Postgres and Redis."),

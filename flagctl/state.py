@@ -64,6 +64,19 @@ class State:
         ) as opened:
             yield opened
 
+    @contextmanager
+    def reading_as_owner(self) -> Iterator["Session"]:
+        """The same with the owner's connection: no token is needed, every organization seen."""
+        from core.services.grants import Group, group_name
+        from core.sessions import owner_session
+
+        with owner_session(
+            self.settings.require("owner_database_url"),
+            owner_role=group_name(self.settings.role_prefix, Group.OWNER),
+            organization=self.organization or "default",
+        ) as opened:
+            yield opened
+
     @property
     def asks_back(self) -> bool:
         """Whether something grave needs a word of its own: not with --yes, not in a dry run."""
@@ -96,14 +109,20 @@ class State:
         from core.services.grants import Group, group_name
 
         settings = self.settings
-        with owner_change(
-            settings.require("owner_database_url"),
-            self._write_options(confirmed=False),
-            owner_role=group_name(settings.role_prefix, Group.OWNER),
-        ) as opened:
-            result = apply(opened)
-        self.announce(opened.outcome)
-        return result, opened.outcome
+
+        def attempt(options: "Options") -> tuple[T, "Outcome"]:
+            with owner_change(
+                settings.require("owner_database_url"),
+                options,
+                owner_role=group_name(settings.role_prefix, Group.OWNER),
+                organization=self.organization or "default",
+            ) as opened:
+                result = apply(opened)
+            return result, opened.outcome
+
+        result, outcome = self._confirmed(attempt, self._write_options(confirmed=False))
+        self.announce(outcome)
+        return result, outcome
 
     def announce(self, outcome: "Outcome") -> None:
         """Tell Redis that older copies are no longer good. The change is committed either way."""

@@ -37,6 +37,16 @@ _NEEDED = {
 }
 
 
+def allows(role: Role, permission: Permission) -> bool:
+    """Whether a role has a right, wherever it is held."""
+    return permission in _ALLOWED[role]
+
+
+def needed(permission: Permission) -> str:
+    """The roles that have a right, in words."""
+    return _NEEDED[permission]
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A role in one environment, or (both None) in the whole organization."""
@@ -57,7 +67,7 @@ class Actor:
     def may(self, permission: Permission, environment_id: int | None = None) -> bool:
         """Whether a grant allows it there; with None, in the whole organization."""
         return any(
-            permission in _ALLOWED[grant.role]
+            allows(grant.role, permission)
             and (grant.environment_id is None or grant.environment_id == environment_id)
             for grant in self.grants
         )
@@ -77,6 +87,6 @@ class Actor:
 
     def _refusal(self, permission: Permission, where: str) -> ForbiddenError:
         return ForbiddenError(
-            f"{self.name} may not do this in {where}: it needs the role {_NEEDED[permission]}",
+            f"{self.name} may not do this in {where}: it needs the role {needed(permission)}",
             hint="`flagctl whoami` shows your roles; an admin gives them with `flagctl member add`",
         )

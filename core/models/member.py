@@ -2,6 +2,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ForeignKeyConstraint, Identity, Index, Integer, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.models.base import Base
@@ -39,7 +40,7 @@ class Member(Base):
     organization_id: Mapped[int]
     issuer_id: Mapped[int]
     subject: Mapped[str | None]
-    claims: Mapped[dict[str, Any] | None]
+    claims: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     email: Mapped[str]
     environment_id: Mapped[int | None]
     role: Mapped[str]

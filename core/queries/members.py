@@ -1,23 +1,30 @@
-"""Members, tokens and organizations as people read them."""
+"""Members and tokens as people read them."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
 
-from core.models import Environment, Member, Organization, Token
+from core.models import Environment, Issuer, Member, Token
 from core.sessions import Session
 
 
 @dataclass(frozen=True, slots=True)
 class MemberDetail:
-    """One role; `environment` None is the whole organization."""
+    """One role; `environment` None is the whole organization.
+
+    It is held by `subject` at `issuer`, or by whatever holds a token of it with these `claims`.
+    """
 
     email: str
     role: str
     environment: str | None
     created_at: datetime
+    issuer: str
+    subject: str | None
+    claims: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +36,18 @@ class TokenDetail:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class OrganizationDetail:
-    key: str
-    name: str
-    key_pattern: str
-    created_at: datetime
-
-
 def list_members(session: Session) -> list[MemberDetail]:
     statement = (
-        select(Member.email, Member.role, Environment.key, Member.created_at)
+        select(
+            Member.email,
+            Member.role,
+            Environment.key,
+            Member.created_at,
+            Issuer.issuer,
+            Member.subject,
+            Member.claims,
+        )
+        .join(Issuer, Issuer.id == Member.issuer_id)
         .join(Environment, Environment.id == Member.environment_id, isouter=True)
         .where(Member.organization_id == session.organization_id)
         .order_by(Member.email, Member.id)
@@ -55,10 +63,3 @@ def list_tokens(session: Session) -> list[TokenDetail]:
         .order_by(Token.created_at.desc())
     )
     return [TokenDetail(*tuple(row)) for row in session.execute(statement)]
-
-
-def show_organization(session: Session) -> OrganizationDetail:
-    statement = select(
-        Organization.key, Organization.name, Organization.key_pattern, Organization.created_at
-    ).where(Organization.id == session.organization_id)
-    return OrganizationDetail(*tuple(session.execute(statement).one()))

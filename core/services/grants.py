@@ -109,6 +109,7 @@ _FUNCTIONS = {
     "begin_change(text, text, text, text)": (Group.ADMIN,),
     "begin_owner_change(text, text, text)": (Group.TRUST,),
     "record_denial(text, text, text, text)": (Group.ADMIN,),
+    "organizations_of(text)": (Group.ADMIN,),
     **dict.fromkeys(
         (
             "current_organization()",

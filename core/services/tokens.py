@@ -13,8 +13,8 @@ from core.errors import InvalidInputError, NotFoundError
 from core.models import IssuerKey, Member, Token
 from core.names import closest
 from core.services.change import Change
+from core.services.identities import find_issuer
 from core.services.key_files import KeyFile
-from core.services.members import built_in_issuer
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def issue_token(
     if not as_owner:
         change.require(Permission.GOVERN)
     change.expect_log()
-    issuer = built_in_issuer(change)
+    issuer = find_issuer(change, None)
     limit = timedelta(seconds=issuer.max_lifetime_seconds)
     if not timedelta(minutes=1) <= lifetime <= limit:
         raise InvalidInputError(

@@ -7,18 +7,13 @@ down_revision = "0002"
 
 # Error codes that core/db.py translates: FC002 invalid, FC003 not authenticated, FC004 not allowed.
 AUTHENTICATION = """
--- Whom a token speaks for, in one organization, with its roles there.
-CREATE FUNCTION flagctl.authenticate(token text, organization text) RETURNS jsonb
+-- The registration of a token; NULLs for another issuer's. Of the built-in issuer only what was
+-- registered here counts.
+CREATE FUNCTION flagctl.registration(trusted bigint[], claims jsonb) RETURNS flagctl.tokens
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    verified jsonb := flagctl.verify_token(token, organization);
-    claims jsonb := verified -> 'claims';
-    trusted bigint[] := ARRAY(SELECT jsonb_array_elements_text(verified -> 'issuers'))::bigint[];
-    issuer flagctl.issuers;
     registered flagctl.tokens;
-    member_of bigint[];
-    org flagctl.organizations;
 BEGIN
     SELECT * INTO registered FROM flagctl.tokens t
         WHERE t.issuer_id = ANY (trusted) AND t.jti::text = claims ->> 'jti'
@@ -33,6 +28,23 @@ BEGIN
     IF registered.revoked_at IS NOT NULL THEN
         PERFORM flagctl.refuse_token('the token has been revoked', 'ask an admin for a new one');
     END IF;
+    RETURN registered;
+END
+$$;
+
+-- Whom a token speaks for, in one organization, with its roles there.
+CREATE FUNCTION flagctl.authenticate(token text, organization text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    verified jsonb := flagctl.verify_token(token, organization);
+    claims jsonb := verified -> 'claims';
+    trusted bigint[] := ARRAY(SELECT jsonb_array_elements_text(verified -> 'issuers'))::bigint[];
+    issuer flagctl.issuers;
+    registered flagctl.tokens := flagctl.registration(trusted, claims);
+    member_of bigint[];
+    org flagctl.organizations;
+BEGIN
     SELECT array_agg(DISTINCT m.organization_id) INTO member_of
         FROM flagctl.memberships(trusted, claims) m
         WHERE registered.id IS NULL OR m.organization_id = registered.organization_id;
@@ -263,7 +275,8 @@ DROP FUNCTION flagctl.may_everywhere(text), flagctl.environments_where(text), fl
     flagctl.check_still_allowed(jsonb), flagctl.current_change(),
     flagctl.begin_owner_change(text, text, text), flagctl.begin_change(text, text, text, text),
     flagctl.open_change(jsonb, text, text), flagctl.seal(text),
-    flagctl.authenticate(text, text), flagctl.memberships(bigint[], jsonb);
+    flagctl.authenticate(text, text), flagctl.registration(bigint[], jsonb),
+    flagctl.memberships(bigint[], jsonb);
 """
 
 

@@ -358,6 +358,15 @@ AS $$
 DECLARE
     m flagctl.members := coalesce(NEW, OLD);
 BEGIN
+    IF TG_OP <> 'INSERT' AND OLD.role = 'admin' AND OLD.environment_id IS NULL
+        AND NOT flagctl.current_change() ? 'is_owner'
+        AND NOT EXISTS (SELECT FROM flagctl.members o
+            WHERE o.organization_id = OLD.organization_id AND o.role = 'admin'
+                AND o.environment_id IS NULL) THEN
+        RAISE EXCEPTION USING errcode = 'FC006',
+            message = format('%s is the last admin', OLD.email),
+            hint = 'first make another: `flagctl member add EMAIL --role admin`';
+    END IF;
     PERFORM flagctl.record_event(m.organization_id, 'member', m.id, m.email, m.environment_id,
         CASE TG_OP WHEN 'INSERT' THEN 'create' ELSE lower(TG_OP) END,
         CASE WHEN TG_OP <> 'INSERT' THEN flagctl.document(OLD) END,

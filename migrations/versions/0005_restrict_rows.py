@@ -16,6 +16,25 @@ TABLES = (
 )
 
 READING = """
+-- Where the bearer of a token may act: what `--org` takes.
+CREATE FUNCTION flagctl.organizations_of(token text) RETURNS SETOF jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    verified jsonb := flagctl.verify_token(token, NULL);
+    claims jsonb := verified -> 'claims';
+    trusted bigint[] := ARRAY(SELECT jsonb_array_elements_text(verified -> 'issuers'))::bigint[];
+    registered flagctl.tokens := flagctl.registration(trusted, claims);
+BEGIN
+    RETURN QUERY SELECT jsonb_build_object('key', o.key, 'name', o.name,
+            'archived', o.archived_at IS NOT NULL)
+        FROM flagctl.organizations o
+        WHERE o.id IN (SELECT m.organization_id FROM flagctl.memberships(trusted, claims) m)
+            AND (registered.id IS NULL OR o.id = registered.organization_id)
+        ORDER BY o.key;
+END
+$$;
+
 -- Changes whenever revisions may mean something else: another cluster, another timeline after a
 -- fail-over, or an operator's word (flagctl db new-epoch).
 CREATE FUNCTION flagctl.epoch() RETURNS text
@@ -72,7 +91,8 @@ BEGIN
     END LOOP;
 END
 $$;
-DROP FUNCTION flagctl.audit_page(text, text, jsonb), flagctl.epoch();
+DROP FUNCTION flagctl.audit_page(text, text, jsonb), flagctl.epoch(),
+    flagctl.organizations_of(text);
 """
 
 

@@ -226,7 +226,7 @@ def test_nobody_becomes_somebody_else(ground: Installation, login: str) -> None:
         (
             "admin",
             {
-                *("audit_page", "epoch", "begin_change", "record_denial"),
+                *("audit_page", "epoch", "begin_change", "record_denial", "organizations_of"),
                 *("current_organization", "may", "may_everywhere", "environments_where"),
             },
         ),

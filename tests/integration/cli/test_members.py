@@ -1,5 +1,7 @@
 """flagctl member add, list, remove, and whoami."""
 
+import pytest
+
 from tests.support.command_lines import CommandLine
 
 
@@ -33,6 +35,67 @@ def test_add_refuses(cli: CommandLine) -> None:
         5, *add, "b@example.com", "--role", "editor", "--env", "prd"
     )
     cli.fails(2, *add, "b@example.com")
+
+
+PIPELINE = "https://token.actions.githubusercontent.com"
+
+
+@pytest.fixture
+def trusting(cli: CommandLine) -> CommandLine:
+    """Where the organization trusts a pipeline's issuer, and a company's."""
+    cli.installation.govern(
+        "INSERT INTO flagctl.issuers (organization_id, issuer, audience)"
+        f" VALUES (1, '{PIPELINE}', 'flagctl'), (1, 'https://id.example.com', 'flagctl')"
+    )
+    return cli
+
+
+def test_a_member_by_claims(trusting: CommandLine) -> None:
+    add = ("member", "add", "deploy of shop", "--role", "editor", "--env", "prod")
+    claims = ("--claim", "repository=acme/shop", "--claim", "ref=refs/heads/main")
+    assert trusting.ok(*add, "--issuer", PIPELINE, *claims).startswith(
+        "deploy of shop is editor in prod · "
+    )
+    assert "was already" in trusting.ok(*add, "--issuer", PIPELINE, *claims)
+    member = trusting.json("member", "list")[-1]
+    assert (member["email"], member["subject"], member["issuer"]) == (
+        *("deploy of shop", None),
+        PIPELINE,
+    )
+    assert member["claims"] == {"repository": "acme/shop", "ref": "refs/heads/main"}
+    assert "repository=acme/shop" in trusting.ok("member", "list").replace("\n", "")
+    assert trusting.ok("member", "remove", "deploy of shop").startswith("removed deploy of shop")
+
+
+def test_a_member_by_subject_of_another_issuer(trusting: CommandLine) -> None:
+    for issuer in (PIPELINE, "https://id.example.com"):
+        trusting.ok(
+            *("member", "add", "ann@example.com", "--role", "viewer"),
+            *("--issuer", issuer, "--subject", "1234"),
+        )
+    assert "is known at several issuers" in trusting.fails(6, "member", "remove", "ann@example.com")
+    trusting.ok("member", "remove", "ann@example.com", "--issuer", PIPELINE)
+    left = [m["issuer"] for m in trusting.json("member", "list") if m["subject"] == "1234"]
+    assert left == ["https://id.example.com"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--issuer", "https://id.exampl.com"], 5, "did you mean https://id.example.com?"),
+        (["--issuer", "https://id.example.com"], 2, "either --subject SUB or --claim"),
+        (["--subject", "x", "--claim", "a=b"], 2, "either --subject SUB or --claim"),
+        (["--issuer", PIPELINE, "--claim", "ref=refs/heads/main"], 2, "would let strangers in"),
+        (["--claim", "repository"], 2, "the claim 'repository' has no value"),
+        (["--claim", "a=1", "--claim", "a=2"], 2, "the claim 'a' stands twice"),
+        (["--claim", "aud=flagctl"], 2, "the claim 'aud' cannot be a condition"),
+        (["--claim", "=x"], 2, "the claim '' cannot be a condition"),
+    ],
+)
+def test_identities_that_cannot_be(
+    trusting: CommandLine, options: list[str], code: int, said: str
+) -> None:
+    assert said in trusting.fails(code, "member", "add", "x", "--role", "viewer", *options)
 
 
 def test_remove(cli: CommandLine) -> None:

@@ -13,7 +13,8 @@ from core.auth.actor import Role
 from core.auth.api_keys import KeyKind
 from core.errors import ConflictError, InvalidInputError, NotFoundError
 from core.queries.api_keys import KeyDetail, list_keys
-from core.queries.members import list_members, list_tokens, show_organization
+from core.queries.members import list_members, list_tokens
+from core.queries.organizations import show_organization
 from core.services import api_keys, members, tokens
 from core.services.change import Options, owner_change
 from core.services.installation import initialise, new_epoch
