@@ -108,6 +108,7 @@ _TABLES = {
 _FUNCTIONS = {
     "begin_change(text, text, text, text)": (Group.ADMIN,),
     "begin_owner_change(text, text, text)": (Group.TRUST,),
+    "outcome()": (Group.ADMIN, Group.TRUST),
     "record_denial(text, text, text, text)": (Group.ADMIN,),
     "organizations_of(text)": (Group.ADMIN,),
     **dict.fromkeys(

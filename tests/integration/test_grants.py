@@ -35,6 +35,10 @@ ADMIN_CANNOT_READ = {
     ("snapshot_key", "singleton"),
     ("snapshot_key", "secret"),
     ("api_keys", "digest"),
+    *(
+        ("verified_tokens", column)
+        for column in ("digest", "modulus", "header", "claims", "expires_at")
+    ),
 }
 ADMIN_UPDATES = {
     "organizations": "name key_pattern",
@@ -227,10 +231,10 @@ def test_nobody_becomes_somebody_else(ground: Installation, login: str) -> None:
             "admin",
             {
                 *("audit_page", "epoch", "begin_change", "record_denial", "organizations_of"),
-                *("current_organization", "may", "may_everywhere", "environments_where"),
+                *("outcome", "current_organization", "may", "may_everywhere", "environments_where"),
             },
         ),
-        ("trust", {"begin_owner_change"}),
+        ("trust", {"begin_owner_change", "outcome"}),
         ("public", set()),
     ],
 )

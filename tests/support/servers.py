@@ -51,12 +51,12 @@ def running(folder: Path) -> Iterator[Servers]:
         )
 
 
-def embedded_postgres(folder: Path) -> "EmbeddedPostgres":
+def embedded_postgres(folder: Path, *, durable: bool = False) -> "EmbeddedPostgres":
     """Not started yet; its superuser's address comes from `superuser_url`."""
     from flagctl.embedded.postgres import EmbeddedPostgres  # an extra: not needed with one's own
 
     return EmbeddedPostgres(
-        folder / "postgres", password=_PASSWORD, durable=False, max_connections=200
+        folder / "postgres", password=_PASSWORD, durable=durable, max_connections=200
     )
 
 
