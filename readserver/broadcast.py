@@ -45,8 +45,10 @@ class RedisSubscriber:
             except (RedisError, OSError, TimeoutError) as error:
                 self._on_down()
                 if backoff.is_first:
-                    # The kind alone: a text of redis-py can repeat the address.
-                    _log.warning("not listening to Redis", extra={"reason": type(error).__name__})
+                    # The kind alone, since a text of redis-py can repeat the address; and the first
+                    # one: whatever happens while it connects ends as a ConnectionError.
+                    reason = type(error.__cause__ or error).__name__
+                    _log.warning("not listening to Redis", extra={"reason": reason})
                     self._on_connection()
             await backoff.wait()
 
