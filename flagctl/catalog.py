@@ -45,6 +45,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "serve": ("serve:serve", "Run the read server."),
         "init": ("init:init", "Set up an empty database: schema, signing key, first admin."),
         "db": ("db:app", "The schema: upgrade, status, check, grants, new-epoch."),
+        "cache": ("cache:app", "The copies in Redis, and who may do what there: acl."),
     },
 }
 ENTRIES = {name: entry for section in SECTIONS.values() for name, entry in section.items()}

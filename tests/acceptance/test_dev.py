@@ -3,11 +3,15 @@
 import json
 import signal
 import socket
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import redis
 
+from core.cache import acl
+from core.notifications import CHANNEL
 from flagctl.embedded.process_table import is_alive
 from tests.support.developments import free_port, launch, running
 from tests.support.waiting import eventually
@@ -37,6 +41,33 @@ def test_the_data_stays(tmp_path: Path) -> None:
         assert dev.get("/v1/flags", key) == (200, {"dark_mode": False, "kept": True})
         dev.stop(signal.SIGHUP)
         assert dev.process.returncode == 0
+
+
+def test_an_older_folder_starts_and_redis_knows_the_two_users_only(tmp_path: Path) -> None:
+    """The passwords of a folder from before there were users; they are made from its last one."""
+    folder = tmp_path / "project"
+    (folder / ".flagctl").mkdir(parents=True, mode=0o700)
+    names = ("superuser", "owner", "admin", "reader", "redis")
+    before = json.dumps({name: f"{name}-password" for name in names})
+    (folder / ".flagctl" / "secrets.json").write_text(before)
+    with running(folder) as dev:
+        assert json.loads(dev.flagctl("whoami", "-o", "json"))
+        dev.flagctl("set", "dark_mode", "--env", "prod")
+        eventually(lambda: dev.get("/v1/flags", dev.key)[1]["dark_mode"], "the change is served")
+        assert dev.get("/readyz", dev.key)[1]["redis"] == "up"
+        url = tomllib.loads((folder / ".flagctl" / "config.toml").read_text())["redis_url"]
+        assert url.startswith(f"unix://{acl.WRITER}:")
+        assert "redis-password" not in url
+        with redis.Redis.from_url(url, driver_info=None) as writer:
+            assert writer.publish(CHANNEL, "x") == 1, "the read server listens"
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                writer.execute_command("FLUSHALL")
+        with (
+            redis.Redis.from_url(f"unix://:redis-password@{url.rpartition('@')[2]}") as default,
+            pytest.raises(redis.AuthenticationError),
+        ):
+            default.ping()
+    assert (folder / ".flagctl" / "secrets.json").read_text() == before
 
 
 def test_a_lost_config_is_written_again(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def environment_id() -> str:
 @pytest.fixture
 def raw(installation: Installation) -> Iterator[Any]:
     """Redis as an attacker has it."""
-    with redis.Redis.from_url(installation.redis_url.reveal()) as client:
+    with redis.Redis.from_url(installation.redis.administrator.reveal()) as client:
         yield client
 
 
@@ -39,7 +39,7 @@ def entry(environment_id: str) -> str:
 
 def invalidate(installation: Installation, environment_id: str, revision: int) -> None:
     change = Change(environment_id, EPOCH, revision, f"stamp-{revision}")
-    assert announce(installation.redis_url, [change]) is None
+    assert announce(installation.redis.writer, [change]) is None
 
 
 def made(environment_id: str, revision: int) -> Snapshot:
@@ -51,7 +51,7 @@ def test_a_tombstone_ends_an_older_copy_and_takes_its_own_revision(
 ) -> None:
     run(redis_store.put(made(environment_id, 3)))
     invalidate(installation, environment_id, 4)
-    other = RedisStore(connect(installation.redis_url), Counts())
+    other = RedisStore(connect(installation.redis.reader), Counts())
     other.trust(SECRET)
     assert not run(other.put(made(environment_id, 3))), "a slow reader puts nothing old back"
     assert run(redis_store.get(environment_id)) is None
@@ -127,7 +127,7 @@ def test_without_the_secret_nothing_is_believed(
     installation: Installation, redis_store: RedisStore, run: Run[Any], environment_id: str
 ) -> None:
     run(redis_store.put(made(environment_id, 4)))
-    other = RedisStore(connect(installation.redis_url), Counts())
+    other = RedisStore(connect(installation.redis.reader), Counts())
     assert run(other.get(environment_id)) is None
     other.trust(b"another secret" * 3)
     assert run(other.get(environment_id)) is None
@@ -178,10 +178,8 @@ def test_an_unreachable_redis_is_a_reason(url: str, said: str) -> None:
 
 
 def test_a_wrong_password_is_a_reason(installation: Installation) -> None:
-    url = installation.redis_url.reveal()
-    if "@" not in url:
-        pytest.skip("this Redis has no password")
-    wrong = Secret(url.replace(url.split("://")[1].split("@")[0], ":needle", 1))
+    scheme, _, rest = installation.redis.writer.reveal().partition("://")
+    wrong = Secret(f"{scheme}://somebody:needle@{rest.rpartition('@')[2]}")
     reason = announce(wrong, [Change("0" * 16, EPOCH, 1, "s")])
     assert reason is not None
     assert "password" in reason

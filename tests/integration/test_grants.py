@@ -488,7 +488,7 @@ def test_a_change_is_worth_nothing_in_another_transaction(ground: Installation) 
 def test_two_installations_in_one_cluster_do_not_see_each_other(
     ground: Installation, servers: Servers, tmp_path: Path
 ) -> None:
-    other = Cluster(servers.superuser_url, servers.redis_url, tmp_path)
+    other = Cluster(servers.superuser_url, servers.redis, tmp_path)
     try:
         with other.installation() as second:
             for login in ("owner", "admin", "reader"):

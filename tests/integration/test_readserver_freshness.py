@@ -55,7 +55,7 @@ def test_a_change_is_served_at_once(installation: Installation, prod: Prod, read
 
 def test_by_redis_alone(installation: Installation, prod: Prod, tmp_path: Path) -> None:
     settings = deaf_settings(installation) | {
-        "FLAGCTL_REDIS_URL": installation.redis_url.reveal(),
+        "FLAGCTL_REDIS_URL": installation.redis.reader.reveal(),
         "FLAGCTL_CHECK_INTERVAL": "600",
     }
     with readers.running(tmp_path, settings) as reader:
@@ -63,7 +63,7 @@ def test_by_redis_alone(installation: Installation, prod: Prod, tmp_path: Path) 
         revision = switch(installation, "off")
         version = stored_version(installation)
         change = Change(installation.environment_id("prod"), version.epoch, revision, version.stamp)
-        assert announce(installation.redis_url, [change]) is None
+        assert announce(installation.redis.writer, [change]) is None
         wait_for(reader, prod.server_key, revision, within=1)
 
 
@@ -144,7 +144,7 @@ def stored_version(installation: Installation) -> Version:
 
 @pytest.fixture
 def raw(installation: Installation) -> Iterator[Any]:
-    with redis.Redis.from_url(installation.redis_url.reveal()) as client:
+    with redis.Redis.from_url(installation.redis.administrator.reveal()) as client:
         yield client
 
 

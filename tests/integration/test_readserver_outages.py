@@ -30,9 +30,8 @@ def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 def own_cluster(
     own_servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
-    cluster = Cluster(
-        own_servers.superuser_url, own_servers.redis_url, tmp_path_factory.mktemp("keys")
-    )
+    folder = tmp_path_factory.mktemp("keys")
+    cluster = Cluster(own_servers.superuser_url, own_servers.redis, folder)
     yield cluster
     cluster.close()
 
