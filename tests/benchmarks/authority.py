@@ -24,6 +24,7 @@ from core.services.overrides import set_override
 from core.sessions import begin
 from core.settings import Secret
 from tests.support.installations import Cluster, Installation
+from tests.support.redis_users import RedisAddresses
 from tests.support.servers import embedded_postgres, superuser_url
 
 ROUNDS = 300
@@ -52,7 +53,8 @@ def measure() -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="flagctl-bench-") as name:
         folder = Path(name)
         with embedded_postgres(folder, durable=True) as postgres:
-            cluster = Cluster(superuser_url(postgres), Secret(""), folder / "keys")
+            nowhere = RedisAddresses(*[Secret("")] * 3)
+            cluster = Cluster(superuser_url(postgres), nowhere, folder / "keys")
             try:
                 with cluster.installation() as installation:
                     return [asdict(figure) for figure in _figures(installation)]

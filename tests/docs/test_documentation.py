@@ -113,9 +113,8 @@ def test_every_decision_is_listed() -> None:
     records = sorted(path.name for path in folder.glob("[0-9]*.md"))
     listed = re.findall(r"\(([0-9]{4}-[^)]+\.md)\)", (folder / "README.md").read_text())
     assert listed == records
-    numbers = [int(name[:4]) for name in records]
-    assert len(set(numbers)) == len(numbers)
-    for number, name in zip(numbers, records, strict=True):
+    for number, name in enumerate(records, 1):
+        assert name.startswith(f"{number:04}-")
         assert (folder / name).read_text().startswith(f"# {number}. ")
 
 
