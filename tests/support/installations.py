@@ -87,9 +87,13 @@ class Installation(Database):
         """A write as the admin, or as the bearer of `token`; `more` are fields of Options."""
         return changes.change(self.admin_url, token or self.token, options or Options(**more))
 
-    def owner_change(self, **options: Any) -> AbstractContextManager[Change]:
+    def owner_change(
+        self, *, organization: str = "default", **options: Any
+    ) -> AbstractContextManager[Change]:
         role = group_name(self.prefix, Group.OWNER)
-        return changes.owner_change(self.owner_url, Options(**options), owner_role=role)
+        return changes.owner_change(
+            self.owner_url, Options(**options), owner_role=role, organization=organization
+        )
 
     def session(self, token: Secret | None = None) -> AbstractContextManager[Session]:
         """A read as the admin, or as the bearer of `token`."""
