@@ -44,6 +44,7 @@ SECRETS: Final = frozenset(
         "redis_url",
         "token",
         "api_key",
+        "key_passphrase",
     }
 )
 TEXTS: Final = frozenset(
@@ -105,6 +106,7 @@ class Settings:
     token: Secret | None = None
     token_file: str | None = None
     key_folder: str | None = None
+    key_passphrase: Secret | None = None
     api_key: Secret | None = None
     org: str | None = None
     env: str | None = None
