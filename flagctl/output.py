@@ -176,6 +176,21 @@ def confirm(what: str) -> None:
         raise typer.Abort
 
 
+def ask_hidden(question: str) -> str:
+    """Ask for a secret, on a terminal: what is typed is not shown, nor is what was typed before."""
+    import termios
+
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    hidden = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(terminal, termios.TCSAFLUSH, hidden)
+    try:
+        return _ask(question)
+    finally:
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+        say("")  # the end of the line, which was not shown either
+
+
 def _ask(question: str) -> str:
     """All of it on stderr; Typer's own prompt leaves a space on stdout."""
     typer.echo(question, err=True, nl=False)

@@ -11,8 +11,9 @@ from flagctl import output
 
 if TYPE_CHECKING:
     from core.services.change import Change, Options, Outcome
+    from core.services.key_files import KeyFile
     from core.sessions import Session
-    from core.settings import Settings
+    from core.settings import Secret, Settings
 
 T = TypeVar("T")
 
@@ -22,6 +23,7 @@ class State:
     """One invocation. `given` holds the global options that were typed, wherever they stood."""
 
     given: dict[str, Any] = field(default_factory=dict)
+    typed_passphrase: "Secret | None" = None
 
     @cached_property
     def settings(self) -> "Settings":
@@ -123,6 +125,33 @@ class State:
         result, outcome = self._confirmed(attempt, self._write_options(confirmed=False))
         self.announce(outcome)
         return result, outcome
+
+    def key_file(self, installation_id: str) -> "KeyFile":
+        """The signing key of an installation, with what opens it, typed or set."""
+        from core.services.key_files import key_file
+
+        return key_file(
+            installation_id,
+            self.settings.key_folder_path(),
+            self.typed_passphrase or self.settings.key_passphrase,
+        )
+
+    def with_passphrase(self, attempt: Callable[[], T]) -> T:
+        """Ask for the signing key's passphrase when it turns out to have one, and try again.
+
+        Between the two, not inside: nobody is to wait for the lock while somebody types.
+        """
+        from core.errors import PassphraseNeededError
+        from core.settings import Secret
+
+        try:
+            return attempt()
+        except PassphraseNeededError as error:
+            if not output.is_interactive():
+                raise
+            output.say(f"{error.message}.")
+            self.typed_passphrase = Secret(output.ask_hidden("Passphrase: "))
+            return attempt()
 
     def announce(self, outcome: "Outcome") -> None:
         """Tell Redis that older copies are no longer good. The change is committed either way."""
