@@ -31,6 +31,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "History and people": {
         "audit": ("audit:app", "Who changed what, when and why: list, show."),
         "whoami": ("members:whoami", "Show who the token says you are, and your roles."),
+        "login": ("login:login", "Log in at your company's issuer; prints a token."),
         "member": ("members:app", "Members and their roles: add, list, remove."),
         "can-i": ("rights:can_i", "Say whether your token may do something; exit 8 if not."),
         "who-can": ("rights:who_can", "List the members who may do something."),

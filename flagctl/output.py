@@ -137,10 +137,12 @@ def _cell(value: object) -> str:
         case list() | tuple():
             return ", ".join(_cell(item) for item in cast("list[object]", value))
         case _:
-            # Text from the database must not steer the terminal.
-            return "".join(
-                c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)
-            )
+            return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Foreign text, a database's or an issuer's, must not steer the terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _tone(value: object) -> str:
