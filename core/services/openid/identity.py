@@ -55,7 +55,8 @@ def _check_signer(header: dict[str, Any], claims: dict[str, Any], issuer: str) -
 
 
 def _check_audience(said: Any, audience: str) -> None:
-    if audience not in (said if isinstance(said, list) else [said]):
+    # A list of one would be refused too: what it stands for could grow.
+    if said != audience:
         raise InvalidInputError(
             f"the id token is for {_shown(said)}, not for {audience!r}",
             hint="--audience A, as `flagctl issuer list` shows it",

@@ -23,6 +23,11 @@ class SigningKey:
     key_id: str
     modulus: int
 
+    @property
+    def modulus_bytes(self) -> bytes:
+        """Big-endian, without leading zeros: as it is stored."""
+        return self.modulus.to_bytes((self.modulus.bit_length() + 7) // 8)
+
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
@@ -131,6 +136,8 @@ def _modulus(entry: dict[str, Any]) -> int:
         )
     if numbers.e != PUBLIC_EXPONENT:
         raise InvalidInputError(f"has the exponent {numbers.e}, not {PUBLIC_EXPONENT}")
+    if numbers.n % 2 == 0:
+        raise InvalidInputError("is no product of two primes")
     return numbers.n
 
 

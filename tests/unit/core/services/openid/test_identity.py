@@ -26,9 +26,8 @@ def fault(of: Secret) -> str:
     return caught.value.message
 
 
-@pytest.mark.parametrize("audience", ["flagctl", ["flagctl"], ["else", "flagctl"]])
-def test_who_it_is(audience: object) -> None:
-    given = token(CLAIMS | {"aud": audience})
+def test_who_it_is() -> None:
+    given = token(CLAIMS)
     expires_at = datetime(2033, 5, 18, 3, 33, 20, tzinfo=UTC)
     identity = identify(given, issuer=ISSUER, audience="flagctl")
     assert identity == Identity(given, ISSUER, "ann", "flagctl", expires_at)
@@ -41,6 +40,7 @@ def test_who_it_is(audience: object) -> None:
         ({"iss": ISSUER + "/"}, f"the id token is of '{ISSUER}/', not of '{ISSUER}'"),
         ({"aud": "else"}, "the id token is for 'else', not for 'flagctl'"),
         ({"aud": []}, "the id token is for [], not for 'flagctl'"),
+        ({"aud": ["flagctl"]}, "the id token is for ['flagctl'], not for 'flagctl'"),
         ({"sub": ""}, "the id token does not say who it is for: it has no `sub`"),
         ({"exp": "soon"}, "the id token does not say when it expires"),
         ({"exp": 10**30}, "the id token does not say when it expires"),
