@@ -6,7 +6,8 @@ against whoever has the file and time: so it has to be long.
 
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -83,6 +84,24 @@ class KeyFile:
                 hint=f"it was mistyped, or {_SETTING} is that of another key",
             ) from None
 
+    def of_key(self, key_id: str) -> "KeyFile":
+        """Where a key lies that came by rotation, beside the first one."""
+        return replace(self, path=self.path.with_name(f"{self.path.stem}.{key_id}.pem"))
+
+    def newest(self, trusted: Sequence[str]) -> "KeyFile":
+        """The first file here of these keys, the newest of which come first; else the first key's
+        file, which does not say whose it is, and may not be here.
+        """
+        files = (self.of_key(key_id) for key_id in trusted)
+        return next((file for file in files if file.path.exists()), self)
+
+    def is_encrypted(self) -> bool:
+        """False also where there is nothing to read."""
+        try:
+            return b"ENCRYPTED" in self.path.read_bytes()
+        except OSError:
+            return False
+
     def write(self, private_key: str) -> None:
         """Never over an existing one. Raises ConflictError, InvalidInputError."""
         content = self._sealed(private_key)
@@ -101,6 +120,7 @@ class KeyFile:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        _keep_name(self.path.parent)
 
     def _sealed(self, private_key: str) -> str:
         """What is to stand in the file: the key, encrypted if there is a passphrase."""
@@ -115,6 +135,15 @@ class KeyFile:
             serialization.PrivateFormat.PKCS8,
             serialization.BestAvailableEncryption(secret),
         ).decode()
+
+
+def _keep_name(folder: Path) -> None:
+    """A new file's name is lost in a crash unless its folder is written too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def check_passphrase(passphrase: Secret) -> Secret:
