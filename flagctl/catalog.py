@@ -45,6 +45,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "dev": ("dev:dev", "Run everything here, with an embedded Postgres and Redis."),
         "serve": ("serve:serve", "Run the read server."),
         "init": ("init:init", "Set up an empty database: schema, signing key, first admin."),
+        "issuer": ("issuers:app", "Issuers of your own: add, refresh, list, remove."),
+        "signing-key": (
+            "signing_keys:app",
+            "Keys of flagctl's own issuer: list, rotate, revoke.",
+        ),
         "db": ("db:app", "The schema: upgrade, status, check, grants, new-epoch."),
         "cache": ("cache:app", "The copies in Redis, and who may do what there: acl."),
     },

@@ -1,6 +1,5 @@
 """flagctl login: an address and a code for people, the token alone for pipes."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,23 +10,13 @@ from tests.support.openid_issuers import (
     TOKEN,
     OpenIdIssuer,
     document,
-    openid_issuer,
 )
 
 
 @pytest.fixture
-def issuer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenIdIssuer]:
-    """One where Ann has logged in by the time it is asked."""
-    with openid_issuer(tmp_path) as running:
-        monkeypatch.setenv("SSL_CERT_FILE", str(running.authority))
-        token = running.token("ann", "flagctl-cli")
-        running.routes[TOKEN] = document({"id_token": token})
-        yield running
-
-
-@pytest.fixture
 def person(stable: CommandLine, issuer: OpenIdIssuer) -> CommandLine:
-    """Somebody who has set where to log in, and nothing else."""
+    """Somebody who has set where to log in, and nothing else, and has done so when it asks."""
+    issuer.routes[TOKEN] = document({"id_token": issuer.token("ann", "flagctl-cli")})
     settings = {"FLAGCTL_LOGIN_ISSUER": issuer.url, "FLAGCTL_LOGIN_CLIENT_ID": "flagctl-cli"}
     return CommandLine(stable.installation, settings)
 

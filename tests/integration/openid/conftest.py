@@ -1,19 +1,8 @@
-"""An issuer for every test, trusted the way an operator trusts a CA of the company's own."""
-
-from collections.abc import Iterator
-from pathlib import Path
+"""How these tests ask an issuer: as people do."""
 
 import pytest
 
 from core.services.openid.transport import Transport
-from tests.support.openid_issuers import OpenIdIssuer, openid_issuer
-
-
-@pytest.fixture
-def issuer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenIdIssuer]:
-    with openid_issuer(tmp_path) as running:
-        monkeypatch.setenv("SSL_CERT_FILE", str(running.authority))
-        yield running
 
 
 @pytest.fixture
