@@ -35,6 +35,9 @@ def login(
 ) -> None:
     """Log in at your company's issuer; prints a token.
 
+    It shows an address and a code on stderr, waits until somebody has logged in there, and prints
+    the token alone on stdout. Nothing is stored.
+
     \b
     export FLAGCTL_TOKEN=$(flagctl login)
     """
