@@ -41,7 +41,9 @@ _TABLES = {
     "installation": _Table("SELECT"),
     "snapshot_key": _Table("", "SELECT"),
     "organizations": _Table(
-        "SELECT, UPDATE (name, key_pattern)", "SELECT (id, key, archived_at)", "SELECT"
+        "SELECT, UPDATE (name, key_pattern)",
+        "SELECT (id, key, archived_at)",
+        "SELECT, UPDATE (name)",  # for the lock alone: its policy lets no update through
     ),
     "environments": _Table(
         "SELECT, DELETE, INSERT (organization_id, key, description, confirm),"
@@ -100,7 +102,10 @@ _TABLES = {
     "tokens": _Table(
         "SELECT, INSERT (organization_id, issuer_id, jti, subject, expires_at), UPDATE (revoked_at)"
     ),
-    "audit_events": _Table("SELECT"),
+    "audit_events": _Table(
+        "SELECT",
+        trust="SELECT (organization_id, seq)",  # for --if-revision
+    ),
     "audit_event_revisions": _Table("SELECT"),
     "schema_version": _Table("SELECT", "SELECT", "SELECT"),
 }

@@ -94,7 +94,7 @@ READER_TABLES = (
     *("configs", "config_values", "api_keys", "issuers", "issuer_keys"),
 )
 # The keepers of trust: issuers and their keys, and what their commands name them by.
-TRUST_READS = ("organizations", "members")
+TRUST_READS = ("organizations", "members", "audit_events")
 TRUST_WRITES = ("issuers", "issuer_keys")
 
 
@@ -106,6 +106,8 @@ def policy_statements(admin: str, reader: str, trust: str) -> list[sql.Composed]
     statements += [_policy(table, "readers", "SELECT", reader, "true") for table in READER_TABLES]
     statements += [_policy(table, "trust", "SELECT", trust, "true") for table in TRUST_READS]
     statements += [_policy(table, "trust", "ALL", trust, "true", "true") for table in TRUST_WRITES]
+    # A lock on the organization's row needs an UPDATE that passes; none that writes does.
+    statements.append(_policy("organizations", "trust_lock", "UPDATE", trust, "true", "false"))
     return statements
 
 

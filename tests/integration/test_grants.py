@@ -55,6 +55,21 @@ ADMIN_UPDATES = {
 ADMIN_DELETES = {
     *("environments", "flags", "overrides", "configs", "config_values", "api_keys", "members")
 }
+TRUST_COLUMNS = {
+    "organizations": "id key name key_pattern archived_at created_at",
+    "issuers": "id organization_id issuer audience built_in max_lifetime_seconds jwks_url"
+    " refreshed_at created_at",
+    "issuer_keys": "id issuer_id key_id modulus expires_at revoked_at created_at",
+    "members": "id organization_id issuer_id subject claims email environment_id role version"
+    " created_at updated_at",
+    "audit_events": "organization_id seq",
+    "schema_version": "version_num",
+}
+TRUST_UPDATES = {
+    "organizations": "name",  # for a lock; no row lets it through
+    "issuers": "audience max_lifetime_seconds jwks_url refreshed_at",
+    "issuer_keys": "expires_at revoked_at",
+}
 CREATING = [
     "CREATE TABLE flagctl.x (a int)",
     "CREATE TABLE public.x (a int)",
@@ -158,6 +173,33 @@ def test_the_admin_reads_everything_but_the_secrets(ground: Installation) -> Non
             if not allowed(connection, "SELECT {} FROM flagctl.{}", column, table)
         }
     assert hidden == ADMIN_CANNOT_READ
+
+
+def test_the_keepers_of_trust_read_and_update_exactly_what_is_listed(ground: Installation) -> None:
+    with ground.connect("trust") as connection:
+        readable = {
+            (table, column)
+            for table, column in columns(ground)
+            if allowed(connection, "SELECT {} FROM flagctl.{}", column, table)
+        }
+        updatable = {
+            (table, column)
+            for table, column in columns(ground)
+            if allowed(connection, "UPDATE flagctl.{} SET {} = DEFAULT", table, column)
+        }
+    assert readable == spread(TRUST_COLUMNS)
+    assert updatable == spread(TRUST_UPDATES)
+
+
+def test_the_keepers_of_trust_lock_an_organization_and_do_not_change_it(
+    ground: Installation,
+) -> None:
+    with ground.connect("trust") as connection, connection.transaction(force_rollback=True):
+        connection.execute("SELECT flagctl.begin_owner_change('default', NULL, 'psql')")
+        locked = connection.execute("SELECT id FROM flagctl.organizations FOR NO KEY UPDATE")
+        assert locked.fetchall() == [(1,)]
+        with pytest.raises(errors.InsufficientPrivilege, match="row-level security"):
+            connection.execute("UPDATE flagctl.organizations SET name = 'mine'")
 
 
 def test_the_columns_that_may_be_updated(ground: Installation, login: str) -> None:
