@@ -5,7 +5,7 @@ import pytest
 
 from core.errors import ForbiddenError
 from core.services import flags, overrides
-from core.services.change import Options, change
+from core.services.change import Change, Options, change
 from tests.integration.authority.conftest import Ground
 from tests.support.raw_sql import begin
 
@@ -19,9 +19,13 @@ def test_a_refused_write_leaves_an_event_and_nothing_else(own_ground: Ground) ->
     made = own_ground.installation
     token = made.token_for("editor", "dev", email="ed@example.com")
     before, seq = own_ground.state(), made.last_event()
+
+    def both(opened: Change) -> None:
+        for place in ("dev", "prod"):
+            overrides.set_override(opened, "checkout", place, "on")
+
     with pytest.raises(ForbiddenError), made.change(token) as opened:
-        overrides.set_override(opened, "checkout", "dev", "on")
-        overrides.set_override(opened, "checkout", "prod", "on")
+        both(opened)
     assert own_ground.state() == before
     assert made.last_event() == seq + 1
     (event,) = own_ground.ask(_LAST)
