@@ -13,7 +13,7 @@ import redis
 from core.cache import acl
 from core.notifications import CHANNEL
 from flagctl.embedded.process_table import is_alive
-from tests.support.developments import free_port, launch, running
+from tests.support.developments import launched, running
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(
@@ -85,8 +85,8 @@ def test_a_lost_config_is_written_again(tmp_path: Path) -> None:
 
 def test_two_in_one_folder(tmp_path: Path) -> None:
     with running(tmp_path / "project") as dev:
-        second = launch(dev.folder, free_port())
-        assert second.process.wait(30) == 7
+        with launched(dev.folder) as second:
+            assert second.process.wait(60) == 7
         assert second.out.read_text() == ""
         said = second.err.read_text()
         assert "is in use by another flagctl" in said
@@ -97,9 +97,11 @@ def test_two_in_one_folder(tmp_path: Path) -> None:
 def test_a_port_in_use(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        dev = launch(folder, other.getsockname()[1])
-        assert dev.process.wait(30) == 6
+    with (
+        socket.create_server(("127.0.0.1", 0)) as other,
+        launched(folder, other.getsockname()[1]) as dev,
+    ):
+        assert dev.process.wait(60) == 6
     assert dev.out.read_text() == ""
     assert dev.err.read_text() == (
         f"error: 127.0.0.1:{dev.port} cannot be used: Address already in use\n"
@@ -110,10 +112,9 @@ def test_a_port_in_use(tmp_path: Path) -> None:
 
 def test_stopped_while_starting(tmp_path: Path) -> None:
     folder = tmp_path / "project"
-    folder.mkdir()
-    dev = launch(folder, free_port())
-    eventually(lambda: "starting" in dev.err.read_text(), "it starts", within=30)
-    pids = dev.stop(signal.SIGTERM)
+    with launched(folder) as dev:
+        eventually(lambda: "starting" in dev.err.read_text(), "it starts", within=60)
+        pids = dev.stop(signal.SIGTERM)
     assert dev.process.returncode == 0
     assert not any(map(is_alive, pids))
     with running(folder) as dev:
@@ -125,6 +126,6 @@ def test_damaged_secrets(tmp_path: Path, content: str) -> None:
     folder = tmp_path / "project"
     (folder / ".flagctl").mkdir(parents=True)
     (folder / ".flagctl" / "secrets.json").write_text(content)
-    dev = launch(folder, free_port())
-    assert dev.process.wait(30) == 2
+    with launched(folder) as dev:
+        assert dev.process.wait(60) == 2
     assert f"{folder}/.flagctl/secrets.json is damaged\nhint: remove " in dev.err.read_text()
