@@ -6,8 +6,11 @@ import pytest
 from core.errors import ForbiddenError
 from core.services import flags, overrides
 from core.services.change import Change, Options, change
+from core.settings import Secret
 from tests.integration.authority.conftest import Ground
 from tests.support.raw_sql import begin
+from tests.support.servers import Servers
+from tests.support.waiting import eventually
 
 _LAST = (
     "SELECT action, actor, entity_type, entity_key, before, after, reason, client_version"
@@ -73,3 +76,16 @@ def test_a_denial_is_no_second_change(ground: Ground) -> None:
             connection.execute(
                 "SELECT flagctl.record_denial(%s, NULL, 'x', 'psql')", [ground.viewer.reveal()]
             )
+
+
+def test_what_only_postgres_sees_is_in_its_log(ground: Ground, servers: Servers) -> None:
+    if servers.postgres is None:
+        pytest.skip("the log of a Postgres of one's own is elsewhere")
+    forged = ground.admin.reveal()[:-4] + "AAAA"
+    with ground.connect() as connection, pytest.raises(psycopg.Error, match="signature is wrong"):
+        begin(connection, Secret(forged))
+    log = servers.postgres.log
+    eventually(lambda: "the token's signature is wrong" in log.read_text(), "it is logged")
+    said = log.read_text()
+    assert forged not in said
+    assert ground.admin.reveal() not in said
