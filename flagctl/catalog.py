@@ -50,6 +50,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "signing_keys:app",
             "Keys of flagctl's own issuer: list, rotate, revoke.",
         ),
+        "doctor": ("doctor:app", "Whether an installation is as it should be: grants."),
         "db": ("db:app", "The schema: upgrade, status, check, grants, new-epoch."),
         "cache": ("cache:app", "The copies in Redis, and who may do what there: acl."),
     },

@@ -4,6 +4,8 @@
 each upgrade. People, pipelines and servers have logins of their own inside the groups.
 """
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -129,6 +131,8 @@ _FUNCTIONS = {
     "epoch()": (Group.ADMIN, Group.READER),
 }
 
+_PRIVILEGE = re.compile(r"([A-Z]+)(?: \(([^)]*)\))?")
+
 # Superuser's functions in pg_catalog through which any login could write, or hold a migration up.
 _REVOKE_WRITING_FUNCTIONS = """DO $$
 DECLARE
@@ -215,6 +219,23 @@ def schema_statements(prefix: str) -> list[sql.Composed]:
             for group in allowed
         ]
     return statements + policy_statements(*names.values())
+
+
+def granted(prefix: str) -> Iterator[tuple[str, str, str, str]]:
+    """What the groups have in the schema, as (kind, object, group, privilege). A column's object is
+    `table.column`, a function's as Postgres prints it."""
+    for group in (Group.ADMIN, Group.READER, Group.TRUST):
+        name = group_name(prefix, group)
+        yield "schema", SCHEMA, name, "USAGE"
+        for table, rights in _TABLES.items():
+            for privilege, columns in _PRIVILEGE.findall(getattr(rights, group)):
+                if not columns:
+                    yield "table", table, name, privilege
+                for column in columns.split(", ") if columns else ():
+                    yield "column", f"{table}.{column}", name, privilege
+        for function, allowed in _FUNCTIONS.items():
+            if group in allowed:
+                yield "function", function.replace(", ", ","), name, "EXECUTE"
 
 
 def render(statements: list[sql.Composed]) -> str:
