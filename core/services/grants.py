@@ -121,8 +121,8 @@ _FUNCTIONS = {
     **dict.fromkeys(
         (
             "current_organization()",
-            "may(text)",
-            "may_everywhere(text)",
+            "organization_where(text)",
+            "organization_throughout(text)",
             "environments_where(text)",
         ),
         (Group.ADMIN,),  # for the policies

@@ -13,17 +13,16 @@ _TRUSTED = "issuer_id IN (SELECT i.id FROM flagctl.issuers i)"  # as their own p
 _KNOWN = "(SELECT flagctl.current_organization()) IS NOT NULL"
 
 
-def _may(permission: str) -> str:
-    return f"{_HERE} AND (SELECT flagctl.may('{permission}'))"
+def _may(permission: str, column: str = "organization_id") -> str:
+    return f"{column} = (SELECT flagctl.organization_where('{permission}'))"
 
 
 def _everywhere(permission: str) -> str:
-    return f"{_HERE} AND (SELECT flagctl.may_everywhere('{permission}'))"
+    return f"organization_id = (SELECT flagctl.organization_throughout('{permission}'))"
 
 
 def _there(permission: str, column: str = "environment_id") -> str:
-    allowed = f"(SELECT flagctl.environments_where('{permission}'))::bigint[]"
-    return f"{_HERE} AND {column} = ANY ({allowed})"
+    return f"{column} = ANY ((SELECT flagctl.environments_where('{permission}'))::bigint[])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ ADMIN_POLICIES = {
     # Every writer locks its organization's row.
     "organizations": Policy(
         "id = (SELECT flagctl.current_organization())",
-        update="id = (SELECT flagctl.current_organization()) AND (SELECT flagctl.may('govern'))",
+        update=_may("govern", "id"),
         lock="id = (SELECT flagctl.current_organization())",
     ),
     "environments": Policy(

@@ -5,17 +5,32 @@ from migrations.statements import execute
 revision = "0003"
 down_revision = "0002"
 
+# For each right: true (in the whole organization), or the environments where it is held.
+_RIGHTS = ", ".join(
+    f"""'{permission}', CASE
+                WHEN bool_or(m.environment_id IS NULL
+                    AND flagctl.role_allows(m.role, '{permission}')) THEN 'true'
+                ELSE coalesce(jsonb_agg(m.environment_id) FILTER (
+                    WHERE flagctl.role_allows(m.role, '{permission}')), '[]') END"""
+    for permission in ("edit", "administer", "govern")
+)
+
 # Error codes that core/db.py translates: FC002 invalid, FC003 not authenticated, FC004 not allowed.
 AUTHENTICATION = """
 -- The same table as core/auth/actor.py; a test holds them together.
 CREATE FUNCTION flagctl.role_allows(role text, permission text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE permission
     WHEN 'read' THEN role IN ('viewer', 'editor', 'approver', 'admin')
     WHEN 'edit' THEN role IN ('editor', 'admin')
     WHEN 'administer' THEN role = 'admin'
     WHEN 'govern' THEN role = 'admin'
     ELSE false END;
+
+-- As we write ids, and in no other way that Postgres would read; NULL for any other text.
+CREATE FUNCTION flagctl.token_id(jti text) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN jti ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN jti::uuid END;
 
 -- The registration of a token; NULLs for another issuer's. Of the built-in issuer only what was
 -- registered here counts.
@@ -30,7 +45,7 @@ BEGIN
         RETURN NULL;
     END IF;
     SELECT * INTO registered FROM flagctl.tokens t
-        WHERE t.jti::text = claims ->> 'jti' AND t.subject = claims ->> 'sub'
+        WHERE t.jti = flagctl.token_id(claims ->> 'jti') AND t.subject = claims ->> 'sub'
             -- A key file that was stolen could sign an old id again, with a later end.
             AND t.expires_at = to_timestamp((claims ->> 'exp')::numeric);
     IF NOT FOUND THEN
@@ -55,19 +70,6 @@ AS $$
             AND (m.subject = verified -> 'claims' ->> 'sub' OR m.claims <@ (verified -> 'claims'))
 $$;
 
--- What roles allow where: for each permission true (in the whole organization) or environments.
-CREATE FUNCTION flagctl.rights(grants jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-RETURN (SELECT jsonb_object_agg(p.permission, p.places)
-    FROM (SELECT permission, CASE
-            WHEN coalesce(bool_or(g.environment_id IS NULL) FILTER (
-                WHERE flagctl.role_allows(g.role, permission)), false) THEN 'true'
-            ELSE coalesce(jsonb_agg(DISTINCT g.environment_id) FILTER (
-                WHERE flagctl.role_allows(g.role, permission)), '[]') END AS places
-        FROM unnest(ARRAY['read', 'edit', 'administer', 'govern']) AS permission
-            CROSS JOIN jsonb_to_recordset(grants) AS g (role text, environment_id bigint)
-        GROUP BY permission) AS p);
-
 -- Whom a verified token speaks for, in one organization, with its roles there.
 CREATE FUNCTION flagctl.actor_of(verified jsonb, wanted text) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -82,7 +84,8 @@ BEGIN
         SELECT o.id, o.key, o.key_pattern, i.id AS issuer_id, i.issuer, i.built_in,
             (array_agg(m.email ORDER BY m.subject NULLS LAST, m.id))[1] AS name,
             jsonb_agg(jsonb_build_object('member_id', m.id, 'role', m.role,
-                'environment_id', m.environment_id, 'environment', e.key) ORDER BY m.id) AS grants
+                'environment_id', m.environment_id, 'environment', e.key) ORDER BY m.id) AS grants,
+            jsonb_build_object({rights}) AS rights
         FROM flagctl.memberships(verified) m
             JOIN flagctl.organizations o ON o.id = m.organization_id
             JOIN flagctl.issuers i ON i.id = m.issuer_id
@@ -101,7 +104,7 @@ BEGIN
             'actor', CASE WHEN found.built_in THEN claims ->> 'sub'
                 ELSE found.issuer || '#' || (claims ->> 'sub') END,
             'actor_name', found.name, 'grants', found.grants,
-            'rights', flagctl.rights(found.grants));
+            'rights', found.rights);
     END LOOP;
     IF actor IS NULL THEN
         RAISE EXCEPTION USING errcode = 'FC004',
@@ -119,12 +122,11 @@ CHANGES = """
 -- A MAC over the change, this backend and this transaction: a setting that was copied from another
 -- one is worth nothing. Two transactions in one message have one time, so the id counts as well;
 -- where nothing can be written, on a standby too, there is none.
-CREATE FUNCTION flagctl.seal(change text) RETURNS text
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-RETURN (SELECT encode(sha256(k.outer_key || sha256(k.inner_key || convert_to(concat_ws(' ',
-        pg_backend_pid(), extract(epoch FROM transaction_timestamp()),
-        coalesce(pg_current_xact_id_if_assigned()::text, '-'), change), 'UTF8'))), 'hex')
-    FROM flagctl.change_key k);
+CREATE FUNCTION flagctl.seal(inner_key bytea, outer_key bytea, change text) RETURNS text
+    LANGUAGE sql STABLE
+RETURN encode(sha256(outer_key || sha256(inner_key || convert_to(concat_ws(' ',
+    pg_backend_pid(), extract(epoch FROM transaction_timestamp()),
+    coalesce(pg_current_xact_id_if_assigned()::text, '-'), change), 'UTF8'))), 'hex');
 
 CREATE FUNCTION flagctl.open_change(actor jsonb, reason text, client_version text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -142,7 +144,8 @@ BEGIN
         PERFORM pg_current_xact_id();
     END IF;
     PERFORM set_config('flagctl.change',
-        flagctl.seal(change::text) || ' ' || change::text, true);
+            flagctl.seal(k.inner_key, k.outer_key, change::text) || ' ' || change::text, true)
+        FROM flagctl.change_key k;
     RETURN change;
 END
 $$;
@@ -214,11 +217,14 @@ AS $$
 DECLARE
     setting text := coalesce(current_setting('flagctl.change', true), '');
     change text := substr(setting, 66);
+    seal text;
 BEGIN
     IF setting = '' THEN
         RETURN NULL;
     END IF;
-    IF left(setting, 64) <> flagctl.seal(change) THEN
+    SELECT flagctl.seal(k.inner_key, k.outer_key, change) INTO STRICT seal
+        FROM flagctl.change_key k;
+    IF left(setting, 64) <> seal THEN
         RAISE EXCEPTION USING errcode = 'FC003', message = 'the change was not begun here',
             hint = 'call flagctl.begin_change first';
     END IF;
@@ -275,12 +281,33 @@ CREATE FUNCTION flagctl.current_organization() RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 RETURN (flagctl.current_change() ->> 'organization_id')::bigint;
 
--- … whether the actor may in the whole organization …
-CREATE FUNCTION flagctl.may(permission text) RETURNS boolean
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-RETURN coalesce(flagctl.current_change() -> 'rights' -> permission = 'true', false);
+-- … the same, where the actor may in the whole of it, else NULL …
+CREATE FUNCTION flagctl.organization_where(permission text) RETURNS bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    change jsonb := flagctl.current_change();
+BEGIN
+    RETURN CASE WHEN change -> 'rights' -> permission = 'true' THEN change -> 'organization_id' END;
+END
+$$;
 
--- … in which environments …
+-- … where the actor may in every environment: a flag's definition needs that, each serves it …
+CREATE FUNCTION flagctl.organization_throughout(permission text) RETURNS bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    change jsonb := flagctl.current_change();
+    places jsonb := change -> 'rights' -> permission;
+    organization bigint := change -> 'organization_id';
+BEGIN
+    RETURN CASE WHEN places = 'true' OR (jsonb_array_length(places) > 0
+        AND places @> to_jsonb(flagctl.environments_of(organization))) THEN organization END;
+END
+$$;
+
+-- … and in which environments. They are of the actor's organization, so that rows which name one
+-- need no other test: foreign keys tie both together.
 CREATE FUNCTION flagctl.environments_where(permission text) RETURNS bigint[]
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -289,23 +316,9 @@ DECLARE
     places jsonb := change -> 'rights' -> permission;
 BEGIN
     IF places = 'true' THEN
-        RETURN flagctl.environments_of((change ->> 'organization_id')::bigint);
+        RETURN flagctl.environments_of((change -> 'organization_id')::bigint);
     END IF;
     RETURN ARRAY(SELECT jsonb_array_elements_text(coalesce(places, '[]')))::bigint[];
-END
-$$;
-
--- … and in every one, which a flag's definition needs: each of them serves it.
-CREATE FUNCTION flagctl.may_everywhere(permission text) RETURNS boolean
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    change jsonb := flagctl.current_change();
-    places jsonb := change -> 'rights' -> permission;
-BEGIN
-    RETURN coalesce(places = 'true' OR (jsonb_array_length(places) > 0
-        AND places @> to_jsonb(flagctl.environments_of((change ->> 'organization_id')::bigint))),
-        false);
 END
 $$;
 
@@ -316,18 +329,18 @@ RETURN ARRAY(SELECT e.id FROM flagctl.environments e
 """
 
 DROP = """
-DROP FUNCTION flagctl.may_everywhere(text), flagctl.environments_where(text), flagctl.may(text),
-    flagctl.environments_of(bigint), flagctl.current_organization(),
-    flagctl.check_still_allowed(jsonb), flagctl.current_change(),
+DROP FUNCTION flagctl.organization_throughout(text), flagctl.organization_where(text),
+    flagctl.environments_where(text), flagctl.environments_of(bigint),
+    flagctl.current_organization(), flagctl.check_still_allowed(jsonb), flagctl.current_change(),
     flagctl.begin_owner_change(text, text, text), flagctl.begin_change(text, text, text, text),
-    flagctl.remember_token(jsonb), flagctl.open_change(jsonb, text, text), flagctl.seal(text),
-    flagctl.actor_of(jsonb, text), flagctl.rights(jsonb), flagctl.memberships(jsonb),
-    flagctl.registration(jsonb), flagctl.role_allows(text, text);
+    flagctl.remember_token(jsonb), flagctl.open_change(jsonb, text, text),
+    flagctl.seal(bytea, bytea, text), flagctl.actor_of(jsonb, text), flagctl.memberships(jsonb),
+    flagctl.registration(jsonb), flagctl.token_id(text), flagctl.role_allows(text, text);
 """
 
 
 def upgrade() -> None:
-    for script in (AUTHENTICATION, CHANGES, PERMISSIONS):
+    for script in (AUTHENTICATION.replace("{rights}", _RIGHTS), CHANGES, PERMISSIONS):
         execute(script)
 
 

@@ -308,7 +308,7 @@ DECLARE
         'targeting', '{"format": 1, "rules": []}'::jsonb);
 BEGIN
     PERFORM flagctl.record_event(o.organization_id, 'feature', o.flag_id,
-        flagctl.document(o) ->> 'key', o.environment_id,
+        (SELECT f.key FROM flagctl.flags f WHERE f.id = o.flag_id), o.environment_id,
         CASE TG_OP WHEN 'DELETE' THEN 'delete' ELSE 'update' END,
         CASE TG_OP WHEN 'INSERT' THEN flagctl.document(NEW) || inherited
             ELSE flagctl.document(OLD) END,

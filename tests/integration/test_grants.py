@@ -273,7 +273,8 @@ def test_nobody_becomes_somebody_else(ground: Installation, login: str) -> None:
             "admin",
             {
                 *("audit_page", "epoch", "begin_change", "record_denial", "organizations_of"),
-                *("outcome", "current_organization", "may", "may_everywhere", "environments_where"),
+                *("outcome", "current_organization", "environments_where"),
+                *("organization_where", "organization_throughout"),
             },
         ),
         ("trust", {"begin_owner_change", "outcome"}),

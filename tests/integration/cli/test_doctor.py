@@ -20,7 +20,10 @@ TOO_MUCH = [
         "GRANT SELECT ON flagctl.flags TO {p}_admin WITH GRANT OPTION",
         "may grant SELECT on table fl",
     ),
-    ("GRANT EXECUTE ON FUNCTION flagctl.seal(text) TO {p}_admin", "EXECUTE on function seal(text)"),
+    (
+        "GRANT EXECUTE ON FUNCTION flagctl.memberships(jsonb) TO {p}_admin",
+        "EXECUTE on function memberships(jsonb)",
+    ),
     (
         "GRANT EXECUTE ON FUNCTION flagctl.begin_change(text, text, text, text) TO {p}_reader",
         "{p}_reader has EXECUTE on function begin_change(text,text,text,text)",
@@ -51,12 +54,12 @@ TOO_MUCH = [
     ("ALTER TABLE flagctl.flags DISABLE TRIGGER changed", "the trigger changed of flags is not"),
     ("ALTER TABLE flagctl.flags OWNER TO {p}_admin", "{p}_admin owns the table flags"),
     (
-        "ALTER FUNCTION flagctl.may(text) OWNER TO {p}_admin",
-        "{p}_admin owns the function flagctl.may(text)",
+        "ALTER FUNCTION flagctl.organization_where(text) OWNER TO {p}_admin",
+        "{p}_admin owns the function flagctl.organization_where(text)",
     ),
     (
-        "ALTER FUNCTION flagctl.may(text) RESET search_path",
-        "flagctl.may(text) runs with a search path of the caller's",
+        "ALTER FUNCTION flagctl.organization_where(text) RESET search_path",
+        "flagctl.organization_where(text) runs with a search path of the caller's",
     ),
     (
         "CREATE POLICY mine ON flagctl.flags USING (true)",
