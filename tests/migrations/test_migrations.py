@@ -101,7 +101,7 @@ def test_models_and_migrations_agree(installation: Installation) -> None:
     [
         "ALTER TABLE flagctl.flags ADD COLUMN extra text",
         "ALTER TABLE flagctl.api_keys DROP COLUMN created_at",
-        "ALTER TABLE flagctl.api_keys ALTER COLUMN version TYPE bigint",
+        "ALTER TABLE flagctl.audit_event_revisions ALTER COLUMN revision TYPE integer",
         "ALTER TABLE flagctl.flags ALTER COLUMN owner DROP NOT NULL",
         "DROP INDEX flagctl.tokens_issuer_idx",
         "CREATE TABLE flagctl.extra (a int)",
