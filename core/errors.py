@@ -61,3 +61,9 @@ class ConfirmationNeededError(InvalidInputError):
     """This needs a yes."""
 
     code = "confirmation_needed"
+
+
+class PassphraseNeededError(InvalidInputError):
+    """The signing key is protected by a passphrase."""
+
+    code = "passphrase_needed"

@@ -6,6 +6,7 @@ A message is a hint. It names an environment by its random id, and a revision; n
 from dataclasses import dataclass
 
 CHANNEL = "flagctl_revisions"
+MOST_DIGITS = 18  # of a revision; a longer one is nobody's, and would not fit into Postgres
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,11 @@ def parse(payload: str | bytes) -> Notification | None:
     """Read a message; None for one that this release does not understand."""
     text = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else payload
     environment_id, _, revision = text.partition(" ")
-    if not environment_id or not revision.isascii() or not revision.isdigit() or len(revision) > 18:
+    if (
+        not environment_id
+        or not revision.isascii()
+        or not revision.isdigit()
+        or len(revision) > MOST_DIGITS
+    ):
         return None
     return Notification(environment_id, int(revision))

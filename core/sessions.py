@@ -44,6 +44,7 @@ class Session:
     organization: str
     key_pattern: str
     change_id: UUID
+    is_locked: bool  # whether it has the organization's lock, which every write needs
 
     def execute(
         self,
@@ -71,8 +72,22 @@ def session(
     """
     tokens.origin(token.reveal())  # what cannot be a token is refused without a connection
     with connect(url, application_name="flagctl") as connection:
-        parameters = {"token": token.reveal(), "organization": organization, "reason": reason}
-        yield _begin(connection, _BEGIN, parameters | {"read_only": "on" if read_only else "off"})
+        yield begin(
+            connection, token, organization=organization, reason=reason, read_only=read_only
+        )
+
+
+def begin(
+    connection: Connection,
+    token: Secret,
+    *,
+    organization: str | None = None,
+    reason: str | None = None,
+    read_only: bool = True,
+) -> Session:
+    """The same on a connection that is open; its transaction ends with commit or rollback."""
+    parameters = {"token": token.reveal(), "organization": organization, "reason": reason}
+    return _begin(connection, _BEGIN, parameters | {"read_only": "on" if read_only else "off"})
 
 
 @contextmanager
@@ -102,4 +117,5 @@ def _begin(connection: Connection, statement: Executable, parameters: dict[str, 
         change["organization"],
         change["key_pattern"],
         UUID(change["change_id"]),
+        change.get("is_locked", False),
     )

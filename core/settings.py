@@ -44,6 +44,7 @@ SECRETS: Final = frozenset(
         "redis_url",
         "token",
         "api_key",
+        "key_passphrase",
     }
 )
 TEXTS: Final = frozenset(
@@ -57,6 +58,9 @@ TEXTS: Final = frozenset(
         "listen",
         "admin_listen",
         "log_level",
+        "login_issuer",
+        "login_client_id",
+        "login_audience",
     }
 )
 NUMBERS: Final = frozenset({"check_interval"})
@@ -105,6 +109,7 @@ class Settings:
     token: Secret | None = None
     token_file: str | None = None
     key_folder: str | None = None
+    key_passphrase: Secret | None = None
     api_key: Secret | None = None
     org: str | None = None
     env: str | None = None
@@ -113,6 +118,9 @@ class Settings:
     listen: str = "127.0.0.1:8000"
     admin_listen: str | None = None
     log_level: str = "info"
+    login_issuer: str | None = None
+    login_client_id: str | None = None
+    login_audience: str | None = None
     check_interval: float = 2.0  # seconds
     sources: Mapping[str, Source] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -157,6 +165,21 @@ class Settings:
         if self.key_folder is None:
             return None
         return self.sources["key_folder"].file(self.key_folder)
+
+    def for_login(self, name: str, *, option: str) -> str:
+        """A setting of `flagctl login`. Raises InvalidInputError when there is none, and for one of
+        a project's file: whoever wrote it could have foreigners log in for them.
+        """
+        value: str | None = getattr(self, name)
+        variable = f"{_PREFIX}{name.upper()}"
+        if value is None:
+            raise InvalidInputError(f"{variable} is not set", hint=f"set it, or pass {option}")
+        if self.sources[name].confined:
+            raise InvalidInputError(
+                f"{name} is not taken from a project's file: {self.sources[name].name}",
+                hint=f"set {variable}, put it into a file of your own, or pass {option}",
+            )
+        return value
 
 
 def _read_token(path: Path) -> Secret:

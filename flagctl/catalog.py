@@ -31,6 +31,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "History and people": {
         "audit": ("audit:app", "Who changed what, when and why: list, show."),
         "whoami": ("members:whoami", "Show who the token says you are, and your roles."),
+        "login": ("login:login", "Log in at your company's issuer; prints a token."),
         "member": ("members:app", "Members and their roles: add, list, remove."),
         "can-i": ("rights:can_i", "Say whether your token may do something; exit 8 if not."),
         "who-can": ("rights:who_can", "List the members who may do something."),
@@ -44,7 +45,14 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "dev": ("dev:dev", "Run everything here, with an embedded Postgres and Redis."),
         "serve": ("serve:serve", "Run the read server."),
         "init": ("init:init", "Set up an empty database: schema, signing key, first admin."),
+        "issuer": ("issuers:app", "Issuers of your own: add, refresh, list, remove."),
+        "signing-key": (
+            "signing_keys:app",
+            "Keys of flagctl's own issuer: list, rotate, revoke.",
+        ),
+        "doctor": ("doctor:app", "Whether an installation is as it should be: grants."),
         "db": ("db:app", "The schema: upgrade, status, check, grants, new-epoch."),
+        "cache": ("cache:app", "The copies in Redis, and who may do what there: acl."),
     },
 }
 ENTRIES = {name: entry for section in SECTIONS.values() for name, entry in section.items()}

@@ -137,10 +137,12 @@ def _cell(value: object) -> str:
         case list() | tuple():
             return ", ".join(_cell(item) for item in cast("list[object]", value))
         case _:
-            # Text from the database must not steer the terminal.
-            return "".join(
-                c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)
-            )
+            return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Foreign text, a database's or an issuer's, must not steer the terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _tone(value: object) -> str:
@@ -174,6 +176,21 @@ def confirm(what: str) -> None:
     say(f"{what}.")
     if _ask("Go on? [y/N]: ").strip().lower() not in ("y", "yes"):
         raise typer.Abort
+
+
+def ask_hidden(question: str) -> str:
+    """Ask for a secret, on a terminal: what is typed is not shown, nor is what was typed before."""
+    import termios
+
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    hidden = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(terminal, termios.TCSAFLUSH, hidden)
+    try:
+        return _ask(question)
+    finally:
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+        say("")  # the end of the line, which was not shown either
 
 
 def _ask(question: str) -> str:

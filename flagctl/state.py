@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -11,8 +11,9 @@ from flagctl import output
 
 if TYPE_CHECKING:
     from core.services.change import Change, Options, Outcome
+    from core.services.key_files import KeyFile
     from core.sessions import Session
-    from core.settings import Settings
+    from core.settings import Secret, Settings
 
 T = TypeVar("T")
 
@@ -22,6 +23,7 @@ class State:
     """One invocation. `given` holds the global options that were typed, wherever they stood."""
 
     given: dict[str, Any] = field(default_factory=dict)
+    typed_passphrase: "Secret | None" = None
 
     @cached_property
     def settings(self) -> "Settings":
@@ -67,15 +69,21 @@ class State:
     @contextmanager
     def reading_as_owner(self) -> Iterator["Session"]:
         """The same with the owner's connection: no token is needed, every organization seen."""
-        from core.services.grants import Group, group_name
         from core.sessions import owner_session
 
         with owner_session(
             self.settings.require("owner_database_url"),
-            owner_role=group_name(self.settings.role_prefix, Group.OWNER),
+            owner_role=self._owner_role,
             organization=self.organization or "default",
         ) as opened:
             yield opened
+
+    def reading_trust(self) -> AbstractContextManager["Session"]:
+        """For issuers and their keys: whoever keeps them has no token; whoever has one sees those
+        of the own organization.
+        """
+        is_keeper = self.settings.owner_database_url is not None
+        return self.reading_as_owner() if is_keeper else self.reading()
 
     @property
     def asks_back(self) -> bool:
@@ -103,19 +111,18 @@ class State:
         self.announce(outcome)
         return result, outcome
 
-    def write_as_owner(self, apply: Callable[["Change"], T]) -> tuple[T, "Outcome"]:
+    def write_as_owner(
+        self, apply: Callable[["Change"], T], *, organization: str | None = None
+    ) -> tuple[T, "Outcome"]:
         """The same with the owner's connection, which needs no token."""
         from core.services.change import owner_change
-        from core.services.grants import Group, group_name
-
-        settings = self.settings
 
         def attempt(options: "Options") -> tuple[T, "Outcome"]:
             with owner_change(
-                settings.require("owner_database_url"),
+                self.settings.require("owner_database_url"),
                 options,
-                owner_role=group_name(settings.role_prefix, Group.OWNER),
-                organization=self.organization or "default",
+                owner_role=self._owner_role,
+                organization=organization or self.organization or "default",
             ) as opened:
                 result = apply(opened)
             return result, opened.outcome
@@ -123,6 +130,59 @@ class State:
         result, outcome = self._confirmed(attempt, self._write_options(confirmed=False))
         self.announce(outcome)
         return result, outcome
+
+    @property
+    def _owner_role(self) -> str:
+        from core.services.grants import Group, group_name
+
+        return group_name(self.settings.role_prefix, Group.OWNER)
+
+    def key_file(self, installation_id: str) -> "KeyFile":
+        """The signing key of an installation, with what opens it, typed or set."""
+        from core.services.key_files import key_file
+
+        return key_file(
+            installation_id,
+            self.settings.key_folder_path(),
+            self.typed_passphrase or self.settings.key_passphrase,
+        )
+
+    def new_passphrase(self, *, wanted: bool) -> "Secret | None":
+        """What is to protect a new signing key: the setting, or what is typed, twice, if `wanted`.
+
+        Raises InvalidInputError for a bad one; PassphraseNeededError where nobody can type it.
+        """
+        from core.errors import InvalidInputError, PassphraseNeededError
+        from core.services.key_files import check_passphrase
+        from core.settings import Secret
+
+        passphrase = self.settings.key_passphrase
+        if passphrase is None and wanted:
+            if not output.is_interactive():
+                raise PassphraseNeededError(
+                    "a passphrase cannot be asked for here", hint="set FLAGCTL_KEY_PASSPHRASE"
+                )
+            passphrase = Secret(output.ask_hidden("Passphrase for the signing key: "))
+            if passphrase != Secret(output.ask_hidden("The same again: ")):
+                raise InvalidInputError("the two are not the same", hint="try again")
+        return passphrase if passphrase is None else check_passphrase(passphrase)
+
+    def with_passphrase(self, attempt: Callable[[], T]) -> T:
+        """Ask for the signing key's passphrase when it turns out to have one, and try again.
+
+        Between the two, not inside: nobody is to wait for the lock while somebody types.
+        """
+        from core.errors import PassphraseNeededError
+        from core.settings import Secret
+
+        try:
+            return attempt()
+        except PassphraseNeededError as error:
+            if not output.is_interactive():
+                raise
+            output.say(f"{error.message}.")
+            self.typed_passphrase = Secret(output.ask_hidden("Passphrase: "))
+            return attempt()
 
     def announce(self, outcome: "Outcome") -> None:
         """Tell Redis that older copies are no longer good. The change is committed either way."""

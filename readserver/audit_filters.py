@@ -10,6 +10,7 @@ from core.names import closest
 
 ENTITY_TYPES: Final = (
     *("feature", "config", "segment", "environment", "api_key", "organization", "member", "token"),
+    *("issuer", "signing_key"),
 )
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 1_000

@@ -42,10 +42,13 @@ class RedisSubscriber:
         while True:
             try:
                 await self._subscribe(backoff)
-            except (RedisError, OSError, TimeoutError):
+            except (RedisError, OSError, TimeoutError) as error:
                 self._on_down()
                 if backoff.is_first:
-                    _log.warning("not listening to Redis")
+                    # The kind alone, since a text of redis-py can repeat the address; and the first
+                    # one: whatever happens while it connects ends as a ConnectionError.
+                    reason = type(error.__cause__ or error).__name__
+                    _log.warning("not listening to Redis", extra={"reason": reason})
                     self._on_connection()
             await backoff.wait()
 
@@ -69,6 +72,8 @@ class RedisSubscriber:
                 heard_at = now
                 self._on_up()
                 self._pass_on(message)
+                # Reading what is there already does not wait: in a flood, requests would have to.
+                await asyncio.sleep(0)
                 if not greeted:
                     greeted = True
                     _log.info("listening to Redis")
@@ -81,7 +86,7 @@ class RedisSubscriber:
                     await subscription.ping()
 
     def _pass_on(self, message: dict[str, Any]) -> None:
-        if message["type"] != "message":
+        if message["type"] != "message" or not isinstance(message["data"], bytes):
             return
         if (parsed := notifications.parse(message["data"])) is not None:
             self._on_message(parsed.environment_id, parsed.revision, "redis")

@@ -17,6 +17,7 @@ from core.errors import (
     ForbiddenError,
     InvalidInputError,
     NotFoundError,
+    PassphraseNeededError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -26,6 +27,7 @@ STATUSES: Final[dict[type[FlagctlError], int]] = {
     FlagctlError: 500,
     InvalidInputError: 400,
     ConfirmationNeededError: 400,
+    PassphraseNeededError: 400,
     UnauthenticatedError: 401,
     ForbiddenError: 403,
     NotFoundError: 404,

@@ -131,6 +131,9 @@ class Provider:
             elif now != snapshot.version:
                 if now.epoch == snapshot.epoch and now.revision <= snapshot.revision:
                     self._went_back.add(id_)
+                elif now.epoch == snapshot.epoch:
+                    # A flight that is up may have asked Postgres before this revision was there.
+                    self._hints[id_] = max(now.revision, self._hints.get(id_, 0))
                 self._start(id_)
         if was_stale:
             self._on_change()

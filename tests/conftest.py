@@ -33,7 +33,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 @pytest.fixture(scope="session")
 def cluster(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Makes databases on the Postgres server; all of them, and their roles, go at the end."""
-    made = Cluster(servers.superuser_url, servers.redis_url, tmp_path_factory.mktemp("keys"))
+    made = Cluster(servers.superuser_url, servers.redis, tmp_path_factory.mktemp("keys"))
     try:
         yield made
     finally:

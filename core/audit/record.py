@@ -14,6 +14,8 @@ ENTITY_TYPES = (
     "organization",
     "member",
     "token",
+    "issuer",
+    "signing_key",
 )
 
 

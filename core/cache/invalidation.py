@@ -57,6 +57,7 @@ def _send(redis_url: Secret, changes: Sequence[Change], timeout: float) -> None:
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
+        driver_info=None,  # saying who we are takes two commands more, and rights for them
     )
     try:
         pipeline = client.pipeline(transaction=False)
@@ -82,6 +83,8 @@ def _reason(error: Exception) -> str:
         return "Redis refuses the password of its address"
     if isinstance(error, redis.TimeoutError | TimeoutError):
         return "Redis did not answer in time"
+    if isinstance(error, redis.exceptions.NoPermissionError):
+        return "this user of Redis lacks a right; `flagctl cache acl` prints them"
     if isinstance(error, redis.ResponseError):
         return f"Redis refused: {str(error).split(' ', 1)[0][:40]}"
     if isinstance(error, ValueError) and not isinstance(error, redis.RedisError):

@@ -4,6 +4,7 @@ from typing import Final
 
 FORMAT: Final = 1  # of the entry's fields and of the bytes in it
 EXPIRES_SECONDS: Final = 86_400  # of an entry; it is written again with each change and each miss
+PATTERN: Final = "flagctl:{*}:*"  # of every key of every format, as Redis's rules match it
 
 
 def snapshot_key(environment_id: str) -> str:

@@ -20,13 +20,22 @@ class Seen:
 # KEYS: the entry. ARGV: epoch, revision, stamp, mac, data, seconds to live, then what was seen:
 # epoch, revision, stamp, mac (none: four empty strings), and "1" to replace whatever there is.
 # Returns 1 when the entry was written. Revisions are compared as decimal strings, by length first:
-# Lua's numbers are doubles and would take 2^53 and 2^53 + 1 for the same.
+# Lua's numbers are doubles and would take 2^53 and 2^53 + 1 for the same. An entry with a field
+# that no release writes (a revision that is no plain number, anything long) counts as empty: it
+# keeps no true revision out, and no reader has to send it back to have it replaced.
 PUT_IF_NEWER: Final = """
 local kind = redis.call('TYPE', KEYS[1])['ok']
 if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
 local old = redis.call('HMGET', KEYS[1], 'epoch', 'revision', 'stamp', 'mac')
-for i = 1, 4 do old[i] = old[i] or '' end
+local strange = false
+for i = 1, 4 do
+  old[i] = old[i] or ''
+  strange = strange or #old[i] > 100
+end
 local rev, new = old[2], ARGV[2]
+if strange or #rev > 18 or rev:find('%D') or rev:find('^0.') then
+  old, rev = {'', '', '', ''}, ''
+end
 local newer = #new > #rev or (#new == #rev and new > rev)
 local fills = new == rev and old[4] == '' and ARGV[4] ~= ''
 local same = old[1] == ARGV[7] and rev == ARGV[8] and old[3] == ARGV[9] and old[4] == ARGV[10]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from core.models.member import Member
     from core.models.organization import Organization
     from core.models.override import Override
-    from core.models.token import Token
+    from core.models.token import Token, VerifiedToken
 
 __all__ = [
     "ApiKey",
@@ -40,6 +40,7 @@ __all__ = [
     "Override",
     "SnapshotKey",
     "Token",
+    "VerifiedToken",
     "load_all",
 ]
 
@@ -60,6 +61,7 @@ _MODULES = {
     "Override": "override",
     "SnapshotKey": "installation",
     "Token": "token",
+    "VerifiedToken": "token",
 }
 
 

@@ -1,7 +1,16 @@
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Identity, Index, Integer, UniqueConstraint, text
+from sqlalchemy import (
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.models.base import Base
@@ -31,3 +40,16 @@ class Token(Base):
     version: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+
+class VerifiedToken(Base):
+    """A token whose form and signature Postgres found good, by its digest. Nobody is granted it."""
+
+    __tablename__ = "verified_tokens"
+    __table_args__ = (Index("verified_tokens_expires_at_idx", "expires_at"),)
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    modulus: Mapped[bytes] = mapped_column(LargeBinary)
+    header: Mapped[dict[str, Any]]
+    claims: Mapped[dict[str, Any]]
+    expires_at: Mapped[datetime]

@@ -17,17 +17,15 @@ from core.auth.actor import Permission
 from core.db import translated
 from core.errors import ConfirmationNeededError, ConflictError, FlagctlError, ForbiddenError
 from core.lookups import environments
-from core.models import AuditEvent, AuditEventRevision, Environment
+from core.models import AuditEvent
 from core.sessions import CLIENT_VERSION, Session, owner_session, session
 from core.settings import Secret
 
 _RECORD_DENIAL = text(
     "SELECT flagctl.record_denial(:token, :organization, :attempted, :client_version)"
 )
+_OUTCOME = text("SELECT flagctl.outcome()")
 _LOCK = text("SELECT id FROM flagctl.organizations WHERE id = :id FOR NO KEY UPDATE")
-_TRY_LOCK = text(
-    "SELECT id FROM flagctl.organizations WHERE id = :id FOR NO KEY UPDATE SKIP LOCKED"
-)
 _PATIENCE_SECONDS = 60.0  # for a queue that moves; one holder alone gets `lock_timeout`, 5 s
 _HOLDER = text(
     "SELECT a.application_name, a.usename, a.pid, o.xmax::text AS xid FROM flagctl.organizations o"
@@ -92,7 +90,7 @@ class Change:
     options: Options
     outcome: Outcome = field(default_factory=Outcome)
 
-    def require(self, permission: Permission, *, in_environments: Iterable[Row[Any]] = ()) -> None:
+    def require(self, permission: Permission, *, in_environments: Iterable[Any] = ()) -> None:
         """Raise ForbiddenError unless the actor may, in each environment or in all of them."""
         self.session.actor.require(
             permission, environments=[(row.id, row.key) for row in in_environments]
@@ -142,7 +140,7 @@ def change(
         url, token, organization=organization, reason=options.reason, read_only=False
     ) as opened:
         try:
-            with _run(opened, options) as open_change:
+            with running(opened, options) as open_change:
                 yield open_change
         except ForbiddenError as error:
             _record_denial(opened, token, error)
@@ -175,13 +173,14 @@ def owner_change(
         owner_session(
             url, owner_role=owner_role, organization=organization, reason=options.reason
         ) as opened,
-        _run(opened, options) as open_change,
+        running(opened, options) as open_change,
     ):
         yield open_change
 
 
 @contextmanager
-def _run(opened: Session, options: Options) -> Iterator[Change]:
+def running(opened: Session, options: Options) -> Iterator[Change]:
+    """The block as a change in an open session: under the lock, committed at its end."""
     _lock(opened)
     open_change = Change(opened, options)
     yield open_change
@@ -195,9 +194,9 @@ def _run(opened: Session, options: Options) -> Iterator[Change]:
 
 def _lock(opened: Session) -> None:
     """Wait in the queue as long as it moves; whoever holds it for five seconds is named."""
-    parameters = {"id": opened.organization_id}
-    if opened.execute(_TRY_LOCK, parameters).first() is not None:
+    if opened.is_locked:
         return
+    parameters = {"id": opened.organization_id}
     deadline = time.monotonic() + _PATIENCE_SECONDS
     holder = opened.execute(_HOLDER, parameters).first()
     while True:
@@ -223,48 +222,14 @@ def _named(holder: Row[Any] | None) -> str:
 
 
 def _read_outcome(open_change: Change) -> None:
-    opened = open_change.session
-    rows = opened.execute(
-        select(AuditEvent)
-        .with_only_columns(
-            AuditEvent.seq,
-            AuditEvent.entity_type,
-            AuditEvent.entity_key,
-            AuditEvent.environment,
-            AuditEvent.action,
-            AuditEvent.before,
-            AuditEvent.after,
-        )
-        .where(AuditEvent.change_id == opened.change_id)
-        .order_by(AuditEvent.seq)
-    )
+    found: dict[str, Any] = open_change.session.execute(_OUTCOME).scalar_one()
     outcome = open_change.outcome
-    outcome.events = tuple(Event(*tuple(row)) for row in rows)
-    if not outcome.events:
-        return
-    touched = (
-        select(AuditEventRevision.environment_id)
-        .join(
-            AuditEvent,
-            (AuditEvent.organization_id == AuditEventRevision.organization_id)
-            & (AuditEvent.seq == AuditEventRevision.seq),
-        )
-        .where(AuditEvent.change_id == opened.change_id)
+    outcome.events = tuple(Event(**event) for event in found["events"] or ())
+    outcome.raised = tuple(
+        RaisedRevision(**raised | {"stamp": UUID(raised["stamp"])})
+        for raised in found["raised"] or ()
     )
-    raised = opened.execute(
-        select(
-            Environment.key,
-            Environment.public_id,
-            Environment.revision,
-            Environment.stamp,
-            Environment.confirm,
-            text("flagctl.epoch() AS epoch"),
-        )
-        .where(Environment.id.in_(touched))
-        .order_by(Environment.id)
-    ).all()
-    outcome.raised = tuple(RaisedRevision(*tuple(row)[:5]) for row in raised)
-    outcome.epoch = raised[0].epoch if raised else ""
+    outcome.epoch = found["epoch"]
 
 
 def _ask_for_protected(open_change: Change) -> None:

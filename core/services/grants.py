@@ -4,6 +4,8 @@
 each upgrade. People, pipelines and servers have logins of their own inside the groups.
 """
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -41,7 +43,9 @@ _TABLES = {
     "installation": _Table("SELECT"),
     "snapshot_key": _Table("", "SELECT"),
     "organizations": _Table(
-        "SELECT, UPDATE (name, key_pattern)", "SELECT (id, key, archived_at)", "SELECT"
+        "SELECT, UPDATE (name, key_pattern)",
+        "SELECT (id, key, archived_at)",
+        "SELECT, UPDATE (name)",  # for the lock alone: its policy lets no update through
     ),
     "environments": _Table(
         "SELECT, DELETE, INSERT (organization_id, key, description, confirm),"
@@ -100,7 +104,10 @@ _TABLES = {
     "tokens": _Table(
         "SELECT, INSERT (organization_id, issuer_id, jti, subject, expires_at), UPDATE (revoked_at)"
     ),
-    "audit_events": _Table("SELECT"),
+    "audit_events": _Table(
+        "SELECT",
+        trust="SELECT (organization_id, seq)",  # for --if-revision
+    ),
     "audit_event_revisions": _Table("SELECT"),
     "schema_version": _Table("SELECT", "SELECT", "SELECT"),
 }
@@ -108,6 +115,7 @@ _TABLES = {
 _FUNCTIONS = {
     "begin_change(text, text, text, text)": (Group.ADMIN,),
     "begin_owner_change(text, text, text)": (Group.TRUST,),
+    "outcome()": (Group.ADMIN, Group.TRUST),
     "record_denial(text, text, text, text)": (Group.ADMIN,),
     "organizations_of(text)": (Group.ADMIN,),
     **dict.fromkeys(
@@ -122,6 +130,8 @@ _FUNCTIONS = {
     "audit_page(text, text, jsonb)": (Group.ADMIN, Group.READER),
     "epoch()": (Group.ADMIN, Group.READER),
 }
+
+_PRIVILEGE = re.compile(r"([A-Z]+)(?: \(([^)]*)\))?")
 
 # Superuser's functions in pg_catalog through which any login could write, or hold a migration up.
 _REVOKE_WRITING_FUNCTIONS = """DO $$
@@ -209,6 +219,23 @@ def schema_statements(prefix: str) -> list[sql.Composed]:
             for group in allowed
         ]
     return statements + policy_statements(*names.values())
+
+
+def granted(prefix: str) -> Iterator[tuple[str, str, str, str]]:
+    """What the groups have in the schema, as (kind, object, group, privilege). A column's object is
+    `table.column`, a function's as Postgres prints it."""
+    for group in (Group.ADMIN, Group.READER, Group.TRUST):
+        name = group_name(prefix, group)
+        yield "schema", SCHEMA, name, "USAGE"
+        for table, rights in _TABLES.items():
+            for privilege, columns in _PRIVILEGE.findall(getattr(rights, group)):
+                if not columns:
+                    yield "table", table, name, privilege
+                for column in columns.split(", ") if columns else ():
+                    yield "column", f"{table}.{column}", name, privilege
+        for function, allowed in _FUNCTIONS.items():
+            if group in allowed:
+                yield "function", function.replace(", ", ","), name, "EXECUTE"
 
 
 def render(statements: list[sql.Composed]) -> str:

@@ -94,44 +94,62 @@ READER_TABLES = (
     *("configs", "config_values", "api_keys", "issuers", "issuer_keys"),
 )
 # The keepers of trust: issuers and their keys, and what their commands name them by.
-TRUST_READS = ("organizations", "members")
+TRUST_READS = ("organizations", "members", "audit_events")
 TRUST_WRITES = ("issuers", "issuer_keys")
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One policy as Postgres keeps it; `using` and `check` are SQL, None for none."""
+
+    table: str
+    name: str
+    command: str
+    group: str
+    using: str | None
+    check: str | None = None
+
+    def statement(self) -> sql.Composed:
+        clauses = f" USING ({self.using})" if self.using else ""
+        clauses += f" WITH CHECK ({self.check})" if self.check else ""
+        return sql.SQL("CREATE POLICY {} ON {} FOR {} TO {}{}").format(
+            sql.Identifier(self.name),
+            sql.Identifier("flagctl", self.table),
+            sql.SQL(self.command),
+            sql.Identifier(self.group),
+            sql.SQL(clauses),
+        )
+
+
+def rules(admin: str, reader: str, trust: str) -> list[Rule]:
+    """Every policy, for groups of these names."""
+    found = [
+        rule for table, policy in ADMIN_POLICIES.items() for rule in _of_admin(table, policy, admin)
+    ]
+    found += [Rule(table, "readers", "SELECT", reader, "true") for table in READER_TABLES]
+    found += [Rule(table, "trust", "SELECT", trust, "true") for table in TRUST_READS]
+    found += [Rule(table, "trust", "ALL", trust, "true", "true") for table in TRUST_WRITES]
+    # A lock on the organization's row needs an UPDATE that passes; none that writes does.
+    found.append(Rule("organizations", "trust_lock", "UPDATE", trust, "true", "false"))
+    return found
+
+
 def policy_statements(admin: str, reader: str, trust: str) -> list[sql.Composed]:
-    """Every policy anew, for groups of these names."""
-    statements = [sql.SQL(_DROP_ALL).format()]
-    for table, policy in ADMIN_POLICIES.items():
-        statements += _of_admin(table, policy, admin)
-    statements += [_policy(table, "readers", "SELECT", reader, "true") for table in READER_TABLES]
-    statements += [_policy(table, "trust", "SELECT", trust, "true") for table in TRUST_READS]
-    statements += [_policy(table, "trust", "ALL", trust, "true", "true") for table in TRUST_WRITES]
-    return statements
+    """Every policy anew."""
+    made = [rule.statement() for rule in rules(admin, reader, trust)]
+    return [sql.SQL(_DROP_ALL).format(), *made]
 
 
-def _of_admin(table: str, policy: Policy, group: str) -> list[sql.Composed]:
-    statements = [_policy(table, "members_read", "SELECT", group, policy.read)]
+def _of_admin(table: str, policy: Policy, group: str) -> list[Rule]:
+    found = [Rule(table, "members_read", "SELECT", group, policy.read)]
     if policy.insert:
-        statements.append(_policy(table, "members_insert", "INSERT", group, None, policy.insert))
+        found.append(Rule(table, "members_insert", "INSERT", group, None, policy.insert))
     if policy.update:
         lock = policy.lock or policy.update
-        statements.append(_policy(table, "members_update", "UPDATE", group, lock, policy.update))
+        found.append(Rule(table, "members_update", "UPDATE", group, lock, policy.update))
     if policy.delete:
-        statements.append(_policy(table, "members_delete", "DELETE", group, policy.delete))
-    return statements
-
-
-def _policy(
-    table: str, name: str, command: str, group: str, using: str | None, check: str | None = None
-) -> sql.Composed:
-    clauses = (f" USING ({using})" if using else "") + (f" WITH CHECK ({check})" if check else "")
-    return sql.SQL("CREATE POLICY {} ON {} FOR {} TO {}{}").format(
-        sql.Identifier(name),
-        sql.Identifier("flagctl", table),
-        sql.SQL(command),
-        sql.Identifier(group),
-        sql.SQL(clauses),
-    )
+        found.append(Rule(table, "members_delete", "DELETE", group, policy.delete))
+    return found
 
 
 _DROP_ALL = """DO $$

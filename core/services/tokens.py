@@ -10,11 +10,12 @@ from core import clock
 from core.auth import tokens
 from core.auth.actor import Permission
 from core.errors import InvalidInputError, NotFoundError
-from core.models import IssuerKey, Member, Token
+from core.models import Member, Token
 from core.names import closest
 from core.services.change import Change
 from core.services.identities import find_issuer
 from core.services.key_files import KeyFile
+from core.services.signing_keys import live_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,15 @@ def issue_token(
             f"a token lives between one minute and {limit}, not {lifetime}", hint="--ttl 8h"
         )
     _check_member(change, email, issuer.id)
+    trusted = [key.key_id for key in live_keys(change, issuer.id)]
+    if not trusted:
+        raise InvalidInputError(
+            "this installation has no signing key",
+            hint="log in with `flagctl login`; `flagctl signing-key rotate` makes a key",
+        )
+    key_file = key_file.newest(trusted)
     private_key, key_id = key_file.read()
-    trusted = select(IssuerKey.id).where(
-        IssuerKey.issuer_id == issuer.id,
-        IssuerKey.key_id == key_id,
-        IssuerKey.revoked_at.is_(None),
-        IssuerKey.expires_at.is_(None) | (IssuerKey.expires_at > clock.now()),
-    )
-    if change.session.execute(trusted).first() is None:
+    if key_id not in trusted:
         raise InvalidInputError(
             f"the signing key {key_file.path} is not trusted by this installation",
             hint="it belongs to another one, or it was revoked",

@@ -82,7 +82,7 @@ def grants(
         str | None, typer.Option("--login", metavar="NAME", help="Put this login into a group.")
     ] = None,
     group: Annotated[
-        str, typer.Option("--as", metavar="GROUP", help="owner, admin or reader.")
+        str, typer.Option("--as", metavar="GROUP", help="owner, admin, reader or trust.")
     ] = "admin",
     database: Annotated[
         str | None, typer.Option("--database", metavar="NAME", help="Default: the address's.")
@@ -102,7 +102,7 @@ def grants(
 
     here = current()
     if group not in tuple(service.Group):
-        raise InvalidInputError(f"{group!r} is no group", hint="owner, admin or reader")
+        raise InvalidInputError(f"{group!r} is no group", hint="owner, admin, reader or trust")
     settings = here.settings
     if database is None:
         database = str(parameters(settings.require("owner_database_url")).get("dbname") or "")

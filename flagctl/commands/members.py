@@ -57,6 +57,10 @@ def add(
             help="Instead of a subject: what the token must say; each of several.",
         ),
     ] = None,
+    as_owner: Annotated[
+        bool,
+        typer.Option("--as-owner", help="With the owner's database address instead of a token."),
+    ] = False,
 ) -> None:
     """Give a member a role, or change the one they have.
 
@@ -70,7 +74,7 @@ def add(
     from core.errors import InvalidInputError
     from core.names import closest
     from core.services.identities import Identity
-    from core.services.members import add_member
+    from core.services.members import add_member, give_role
 
     if role not in tuple(Role):
         raise InvalidInputError(
@@ -80,9 +84,8 @@ def add(
     if issuer or subject or claim:
         identity = Identity(issuer, subject, _claims(claim) if claim else None)
     here = current()
-    _, outcome = here.write(
-        lambda change: add_member(change, name, Role(role), env, identity=identity),
-    )
+    write, give = (here.write_as_owner, give_role) if as_owner else (here.write, add_member)
+    _, outcome = write(lambda change: give(change, name, Role(role), env, identity=identity))
     document = {"email": name, "role": role, "environment": env}
     verb = "is" if outcome.changed else "was already"
     writes.report(here, outcome, document, f"{name} {verb} {role} in {env or 'every environment'}")

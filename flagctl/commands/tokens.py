@@ -32,17 +32,17 @@ def issue(
     export FLAGCTL_TOKEN=$(flagctl token issue ann@example.com --ttl 8h)
     """
     from core.services.installation import installation_id
-    from core.services.key_files import key_file
     from core.services.tokens import issue_token
 
     lifetime = parse_duration(ttl)
 
     def apply(change: "Change") -> "IssuedToken":
-        file = key_file(installation_id(change), here.settings.key_folder_path())
+        file = here.key_file(installation_id(change))
         return issue_token(change, email, file, lifetime=lifetime, as_owner=as_owner)
 
     here = current()
-    issued, outcome = (here.write_as_owner if as_owner else here.write)(apply)
+    write = here.write_as_owner if as_owner else here.write
+    issued, outcome = here.with_passphrase(lambda: write(apply))
     if not outcome.committed:
         writes.report(here, outcome, {"email": email, "token": None}, "")
         return

@@ -17,7 +17,10 @@ from core.settings import FILE_NAME, PROJECT_FOLDER
 
 @dataclass(frozen=True, slots=True)
 class Passwords:
-    """Made once, kept in `secrets.json`. They never stand in a command line."""
+    """Made once, kept in `secrets.json`. They never stand in a command line.
+
+    Those of Redis's users are made from `redis`.
+    """
 
     superuser: str
     owner: str

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
+from core.cache import acl
 from core.errors import ConflictError, UnavailableError
 from flagctl import output
 from flagctl.dev import installation
@@ -43,20 +44,20 @@ def run(directory: Path, host: str, port: int) -> None:
 
         def start_server() -> Child:
             with undisturbed():
-                server = _start_server(folder, addresses, valkey.url(), host, port)
+                server = _start_server(folder, addresses, valkey.url(acl.READER), host, port)
                 started.callback(server.stop)
             return server
 
         # From the second start on it finds a schema, and starts while we renew the token.
         early = start_server() if folder.config.exists() else None
-        key = _write_settings(folder, addresses, valkey.url())
+        key = _write_settings(folder, addresses, valkey.url(acl.WRITER))
         server = early or start_server()
         base = f"http://{host}:{port}"
         _wait_until_ready(server, host, port)
         _greet(base, key)
         output.line(f"ready {base}")
         sys.stdout.flush()
-        _watch(server, folder, addresses, valkey.url())
+        _watch(server, folder, addresses, valkey.url(acl.WRITER))
     output.say("stopped; the data stays in .flagctl/")
 
 

@@ -1,13 +1,14 @@
 """A real Valkey, which speaks the Redis protocol, on a Unix socket; it keeps nothing on disk."""
 
-import hashlib
+import hmac
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
-from urllib.parse import quote
 
 import redis
 
+from core.cache import acl
 from flagctl.embedded.binaries import valkey_server
 from flagctl.embedded.engine import Engine
 from flagctl.embedded.reachable import program_for
@@ -15,25 +16,44 @@ from flagctl.embedded.unprivileged import give
 
 
 class EmbeddedValkey(Engine):
-    """Its only user is the default one. With `port` it listens on 127.0.0.1 too."""
+    """Its users are the writer and the reader of `core.cache.acl`, and nobody else.
+
+    Each has a password of its own, made from the one that is given. With `port` it listens on
+    127.0.0.1 too.
+    """
 
     title: ClassVar[str] = "Valkey"
     program: ClassVar[str] = "valkey-server"
     stop_signals: ClassVar[tuple[signal.Signals, ...]] = (signal.SIGTERM,)
 
-    def __init__(self, folder: Path, *, password: str, port: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        password: str,
+        port: int | None = None,
+        more_users: Sequence[acl.User] = (),
+    ) -> None:
         super().__init__(folder, password=password)
         self._port = port
+        self._users = (acl.writer(), acl.reader(), *more_users)
 
-    def url(self) -> str:
-        """The address of its Unix socket. It is known after the first start."""
-        return f"unix://:{quote(self._password, safe='')}@{self._socket()}"
+    def url(self, user: str) -> str:
+        """The address of its Unix socket for a user. It is known after the first start."""
+        return f"unix://{self._login(user)}@{self._socket()}"
 
-    def tcp_url(self) -> str:
-        """The address of its port."""
+    def tcp_url(self, user: str) -> str:
+        """The address of its port for a user."""
         if self._port is None:
             raise RuntimeError("it was given no port")
-        return f"redis://:{quote(self._password, safe='')}@127.0.0.1:{self._port}"
+        return f"redis://{self._login(user)}@127.0.0.1:{self._port}"
+
+    def _login(self, user: str) -> str:
+        return f"{user}:{self._password_of(user)}"
+
+    def _password_of(self, user: str) -> str:
+        """Nobody can tell another's from his own, and no folder has to keep one for each."""
+        return hmac.digest(self._password.encode(), user.encode(), "sha256").hex()
 
     def _socket(self) -> Path:
         return self._home.runtime / "valkey.sock"
@@ -49,10 +69,10 @@ class EmbeddedValkey(Engine):
         return [str(self._program), "-"]
 
     def _input(self) -> bytes:
-        """Its configuration, which nobody sees here; of the password it has a digest only."""
-        digest = hashlib.sha256(self._password.encode()).hexdigest()
+        """Its configuration, which nobody sees here; of passwords it has digests only."""
         lines = [
-            f"user default reset on #{digest} ~* &* +@all",
+            "user default reset off",
+            *(user.with_password(self._password_of(user.name)).line() for user in self._users),
             f"unixsocket {self._socket()}",
             "unixsocketperm 700",
             "bind 127.0.0.1",
@@ -66,7 +86,9 @@ class EmbeddedValkey(Engine):
     def _answers(self) -> bool:
         if not self._socket().exists():
             return False
-        with redis.Redis.from_url(self.url(), socket_timeout=10) as client:
+        with redis.Redis.from_url(
+            self.url(acl.READER), socket_timeout=10, driver_info=None
+        ) as client:
             try:
                 return bool(client.ping())
             except redis.ConnectionError:

@@ -259,6 +259,19 @@ CREATE TABLE flagctl.tokens (
 CREATE INDEX tokens_organization_idx ON flagctl.tokens (organization_id, created_at DESC);
 CREATE INDEX tokens_issuer_idx ON flagctl.tokens (issuer_id);
 
+-- Tokens whose form and signature Postgres found good: it need not calculate again for the same
+-- text. Everything that can change (keys, times, registration, roles) is asked each time. Nobody is
+-- granted it; a digest is of no use to whoever lacks the token.
+CREATE TABLE flagctl.verified_tokens (
+    digest bytea CONSTRAINT verified_tokens_pkey PRIMARY KEY
+        CONSTRAINT verified_tokens_digest_is_sha256 CHECK (octet_length(digest) = 32),
+    modulus bytea NOT NULL,
+    header jsonb NOT NULL,
+    claims jsonb NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+CREATE INDEX verified_tokens_expires_at_idx ON flagctl.verified_tokens (expires_at);
+
 -- No foreign key to what an event speaks of: the log outlives it.
 CREATE TABLE flagctl.audit_events (
     organization_id bigint NOT NULL
@@ -322,7 +335,8 @@ INSERT INTO flagctl.environments (organization_id, key, confirm)
 """
 
 DROP = """
-DROP TABLE flagctl.audit_event_revisions, flagctl.audit_events, flagctl.tokens, flagctl.members,
+DROP TABLE flagctl.audit_event_revisions, flagctl.audit_events, flagctl.verified_tokens,
+    flagctl.tokens, flagctl.members,
     flagctl.issuer_keys, flagctl.issuers, flagctl.api_keys, flagctl.config_values,
     flagctl.configs, flagctl.overrides, flagctl.flags, flagctl.environments,
     flagctl.organizations, flagctl.change_key, flagctl.snapshot_key, flagctl.installation;

@@ -203,25 +203,12 @@ BEGIN
 END
 $$;
 
--- What a token says, once its form, signature, issuer, audience and times were found good:
--- {"claims", "issuers": [id]}. An issuer that several organizations trust has a row for each.
--- Nobody but the owner may call it, so nobody else chooses the time.
-CREATE FUNCTION flagctl.verify_token(token text, organization text,
-    at timestamptz DEFAULT clock_timestamp()) RETURNS jsonb
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- The parts of a token that has the form of one, and says what it must.
+CREATE FUNCTION flagctl.read_token(token text, OUT header jsonb, OUT claims jsonb,
+    OUT signature bytea)
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    header jsonb;
-    claims jsonb;
-    signed text;
-    signature bytea;
-    candidate record;
-    problem text := 'the token''s issuer %s is not trusted here';
-    hint text := 'is it the token of another installation?';
-    audience text;
-    checked bytea;
-    is_good boolean := false;
-    issuers bigint[] := '{}';
     missing text;
 BEGIN
     IF token IS NULL OR length(token) > 16384
@@ -230,7 +217,6 @@ BEGIN
     END IF;
     header := flagctl.token_document(split_part(token, '.', 1), 'header');
     claims := flagctl.token_document(split_part(token, '.', 2), 'claims');
-    signed := split_part(token, '.', 1) || '.' || split_part(token, '.', 2);
     BEGIN
         signature := flagctl.base64url_decode(split_part(token, '.', 3));
     EXCEPTION WHEN data_exception THEN
@@ -252,6 +238,42 @@ BEGIN
         WHERE coalesce(claims -> c, 'null') = 'null' LIMIT 1;
     IF missing IS NOT NULL THEN
         PERFORM flagctl.refuse_token(format('the token has no `%s`', missing));
+    END IF;
+END
+$$;
+
+-- What a token says, once its form, signature, issuer, audience and times were found good:
+-- {"claims", "issuers": [id], "key_id", "built_in"}, and "new" with what to remember of a token
+-- that was not seen before. An issuer that several organizations trust has a row for each.
+-- Nobody but the owner may call it, so nobody else chooses the time.
+CREATE FUNCTION flagctl.verify_token(token text, organization text,
+    at timestamptz DEFAULT clock_timestamp()) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    header jsonb;
+    claims jsonb;
+    token_digest bytea := sha256(convert_to(token, 'UTF8'));
+    known flagctl.verified_tokens;
+    signature bytea;
+    candidate record;
+    problem text := 'the token''s issuer %s is not trusted here';
+    hint text := 'is it the token of another installation?';
+    audience text;
+    checked bytea;
+    is_good boolean := false;
+    built_in boolean := false;
+    issuers bigint[] := '{}';
+BEGIN
+    SELECT * INTO known FROM flagctl.verified_tokens v WHERE v.digest = token_digest;
+    IF FOUND THEN
+        header := known.header;
+        claims := known.claims;
+        checked := known.modulus;
+        is_good := true;
+    ELSE
+        SELECT r.header, r.claims, r.signature INTO header, claims, signature
+            FROM flagctl.read_token(token) r;
     END IF;
     FOR candidate IN
         SELECT i.id, i.audience, i.built_in, i.max_lifetime_seconds, k.modulus,
@@ -278,7 +300,8 @@ BEGIN
         END IF;
         IF candidate.modulus IS DISTINCT FROM checked THEN
             checked := candidate.modulus;
-            is_good := flagctl.verify_rs256(signed, signature, checked);
+            is_good := known.digest IS NULL AND flagctl.verify_rs256(
+                left(token, -1 - length(split_part(token, '.', 3))), signature, checked);
         END IF;
         IF NOT is_good THEN
             problem := 'the token''s signature is wrong: it was altered, or signed by another key';
@@ -290,6 +313,7 @@ BEGIN
         ELSE
             PERFORM flagctl.check_claims(claims, candidate.max_lifetime_seconds, at);
             issuers := issuers || candidate.id;
+            built_in := candidate.built_in;
         END IF;
     END LOOP;
     IF issuers = '{}' THEN
@@ -297,13 +321,16 @@ BEGIN
                 quote_literal(header ->> 'kid'), audience),
             coalesce(hint, 'get a new one with `flagctl token issue EMAIL`'));
     END IF;
-    RETURN jsonb_build_object('claims', claims, 'issuers', issuers);
+    RETURN jsonb_build_object('claims', claims, 'issuers', issuers, 'key_id', header -> 'kid',
+        'built_in', built_in, 'new', CASE WHEN known.digest IS NULL THEN jsonb_build_object(
+            'digest', encode(token_digest, 'hex'), 'modulus', encode(checked, 'hex'),
+            'header', header) END);
 END
 $$;
 """
 
 DROP = """
-DROP FUNCTION flagctl.verify_token(text, text, timestamptz),
+DROP FUNCTION flagctl.verify_token(text, text, timestamptz), flagctl.read_token(text),
     flagctl.check_claims(jsonb, integer, timestamptz), flagctl.token_time(jsonb, text),
     flagctl.verify_rs256(text, bytea, bytea), flagctl.number_of(bytea),
     flagctl.token_document(text, text), flagctl.is_exact_number(text),

@@ -7,21 +7,33 @@ down_revision = "0002"
 
 # Error codes that core/db.py translates: FC002 invalid, FC003 not authenticated, FC004 not allowed.
 AUTHENTICATION = """
+-- The same table as core/auth/actor.py; a test holds them together.
+CREATE FUNCTION flagctl.role_allows(role text, permission text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+RETURN CASE permission
+    WHEN 'read' THEN role IN ('viewer', 'editor', 'approver', 'admin')
+    WHEN 'edit' THEN role IN ('editor', 'admin')
+    WHEN 'administer' THEN role = 'admin'
+    WHEN 'govern' THEN role = 'admin'
+    ELSE false END;
+
 -- The registration of a token; NULLs for another issuer's. Of the built-in issuer only what was
 -- registered here counts.
-CREATE FUNCTION flagctl.registration(trusted bigint[], claims jsonb) RETURNS flagctl.tokens
+CREATE FUNCTION flagctl.registration(verified jsonb) RETURNS flagctl.tokens
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    claims jsonb := verified -> 'claims';
     registered flagctl.tokens;
 BEGIN
+    IF NOT (verified -> 'built_in')::boolean THEN
+        RETURN NULL;
+    END IF;
     SELECT * INTO registered FROM flagctl.tokens t
-        WHERE t.issuer_id = ANY (trusted) AND t.jti::text = claims ->> 'jti'
-            AND t.subject = claims ->> 'sub'
+        WHERE t.jti::text = claims ->> 'jti' AND t.subject = claims ->> 'sub'
             -- A key file that was stolen could sign an old id again, with a later end.
             AND t.expires_at = to_timestamp((claims ->> 'exp')::numeric);
-    IF registered.id IS NULL
-        AND EXISTS (SELECT FROM flagctl.issuers i WHERE i.id = ANY (trusted) AND i.built_in) THEN
+    IF NOT FOUND THEN
         PERFORM flagctl.refuse_token('the token was never registered here',
             'tokens come from `flagctl token issue`');
     END IF;
@@ -32,67 +44,74 @@ BEGIN
 END
 $$;
 
--- Whom a token speaks for, in one organization, with its roles there.
-CREATE FUNCTION flagctl.authenticate(token text, organization text) RETURNS jsonb
+-- The roles of a subject, and those of whoever has certain claims. Without a search path of its
+-- own it becomes part of the query that asks.
+CREATE FUNCTION flagctl.memberships(verified jsonb) RETURNS SETOF flagctl.members
+    LANGUAGE sql STABLE
+AS $$
+    SELECT m.* FROM flagctl.members m JOIN flagctl.issuers i ON i.id = m.issuer_id
+        WHERE verified -> 'issuers' @> to_jsonb(m.issuer_id)
+            AND (i.built_in OR i.organization_id = m.organization_id)
+            AND (m.subject = verified -> 'claims' ->> 'sub' OR m.claims <@ (verified -> 'claims'))
+$$;
+
+-- What roles allow where: for each permission true (in the whole organization) or environments.
+CREATE FUNCTION flagctl.rights(grants jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN (SELECT jsonb_object_agg(p.permission, p.places)
+    FROM (SELECT permission, CASE
+            WHEN coalesce(bool_or(g.environment_id IS NULL) FILTER (
+                WHERE flagctl.role_allows(g.role, permission)), false) THEN 'true'
+            ELSE coalesce(jsonb_agg(DISTINCT g.environment_id) FILTER (
+                WHERE flagctl.role_allows(g.role, permission)), '[]') END AS places
+        FROM unnest(ARRAY['read', 'edit', 'administer', 'govern']) AS permission
+            CROSS JOIN jsonb_to_recordset(grants) AS g (role text, environment_id bigint)
+        GROUP BY permission) AS p);
+
+-- Whom a verified token speaks for, in one organization, with its roles there.
+CREATE FUNCTION flagctl.actor_of(verified jsonb, wanted text) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    verified jsonb := flagctl.verify_token(token, organization);
     claims jsonb := verified -> 'claims';
-    trusted bigint[] := ARRAY(SELECT jsonb_array_elements_text(verified -> 'issuers'))::bigint[];
-    issuer flagctl.issuers;
-    registered flagctl.tokens := flagctl.registration(trusted, claims);
-    member_of bigint[];
-    org flagctl.organizations;
+    registered flagctl.tokens := flagctl.registration(verified);
+    actor jsonb;
+    found record;
 BEGIN
-    SELECT array_agg(DISTINCT m.organization_id) INTO member_of
-        FROM flagctl.memberships(trusted, claims) m
-        WHERE registered.id IS NULL OR m.organization_id = registered.organization_id;
-    SELECT * INTO org FROM flagctl.organizations o
-        WHERE o.id = ANY (member_of) AND (organization IS NULL OR o.key = organization);
-    IF NOT FOUND THEN
+    FOR found IN
+        SELECT o.id, o.key, o.key_pattern, i.id AS issuer_id, i.issuer, i.built_in,
+            (array_agg(m.email ORDER BY m.subject NULLS LAST, m.id))[1] AS name,
+            jsonb_agg(jsonb_build_object('member_id', m.id, 'role', m.role,
+                'environment_id', m.environment_id, 'environment', e.key) ORDER BY m.id) AS grants
+        FROM flagctl.memberships(verified) m
+            JOIN flagctl.organizations o ON o.id = m.organization_id
+            JOIN flagctl.issuers i ON i.id = m.issuer_id
+            LEFT JOIN flagctl.environments e ON e.id = m.environment_id
+        WHERE (registered.id IS NULL OR o.id = registered.organization_id)
+            AND (wanted IS NULL OR o.key = wanted)
+        GROUP BY o.id, i.id
+    LOOP
+        IF actor IS NOT NULL THEN
+            RAISE EXCEPTION USING errcode = 'FC002',
+                message = 'you belong to several organizations', hint = 'name one with --org';
+        END IF;
+        actor := jsonb_build_object('organization_id', found.id, 'organization', found.key,
+            'key_pattern', found.key_pattern, 'issuer_id', found.issuer_id,
+            'key_id', verified -> 'key_id', 'token_id', registered.jti, 'expires', claims -> 'exp',
+            'actor', CASE WHEN found.built_in THEN claims ->> 'sub'
+                ELSE found.issuer || '#' || (claims ->> 'sub') END,
+            'actor_name', found.name, 'grants', found.grants,
+            'rights', flagctl.rights(found.grants));
+    END LOOP;
+    IF actor IS NULL THEN
         RAISE EXCEPTION USING errcode = 'FC004',
             message = format('%s is not a member of %s',
                 coalesce(claims ->> 'email', claims ->> 'sub'),
-                coalesce('organization ' || organization, 'any organization')),
+                coalesce('organization ' || wanted, 'any organization')),
             hint = 'an admin adds members with `flagctl member add`';
     END IF;
-    IF organization IS NULL AND cardinality(member_of) > 1 THEN
-        RAISE EXCEPTION USING errcode = 'FC002', message = 'you belong to several organizations',
-            hint = 'name one with --org';
-    END IF;
-    SELECT i.* INTO issuer FROM flagctl.issuers i WHERE i.id = ANY (trusted)
-        AND (i.built_in OR i.organization_id = org.id);
-    RETURN jsonb_build_object(
-        'organization_id', org.id,
-        'organization', org.key,
-        'key_pattern', org.key_pattern,
-        'issuer_id', issuer.id,
-        'key_id', convert_from(flagctl.base64url_decode(split_part(token, '.', 1)), 'UTF8')::jsonb
-            ->> 'kid',
-        'token_id', registered.jti,
-        'expires', claims -> 'exp',
-        'actor', CASE WHEN issuer.built_in THEN claims ->> 'sub'
-            ELSE issuer.issuer || '#' || (claims ->> 'sub') END
-    ) || (SELECT jsonb_build_object(
-            'actor_name', (array_agg(m.email ORDER BY m.subject NULLS LAST, m.id))[1],
-            'grants', jsonb_agg(jsonb_build_object('member_id', m.id, 'role', m.role,
-                'environment_id', m.environment_id, 'environment', e.key) ORDER BY m.id))
-        FROM flagctl.memberships(ARRAY[issuer.id], claims) m
-            LEFT JOIN flagctl.environments e ON e.id = m.environment_id
-        WHERE m.organization_id = org.id);
+    RETURN actor;
 END
-$$;
-
--- The roles of a subject, and those of whoever has certain claims.
-CREATE FUNCTION flagctl.memberships(trusted bigint[], presented jsonb)
-    RETURNS SETOF flagctl.members
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT m.* FROM flagctl.members m JOIN flagctl.issuers i ON i.id = m.issuer_id
-        WHERE m.issuer_id = ANY (trusted)
-            AND (i.built_in OR i.organization_id = m.organization_id)
-            AND (m.subject = presented ->> 'sub' OR m.claims <@ presented)
 $$;
 """
 
@@ -129,18 +148,41 @@ END
 $$;
 
 -- The one door: names the actor of this transaction, for reads and writes.
+-- Where something can be written it takes the organization's lock at once, if nobody has it.
 CREATE FUNCTION flagctl.begin_change(token text, organization text, reason text,
     client_version text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    change jsonb := flagctl.open_change(flagctl.authenticate(token, organization), reason,
+    verified jsonb := flagctl.verify_token(token, organization);
+    change jsonb := flagctl.open_change(flagctl.actor_of(verified, organization), reason,
         client_version);
 BEGIN
     PERFORM set_config('application_name', 'flagctl ' || (change ->> 'actor_name'), true);
-    RETURN change;
+    IF current_setting('transaction_read_only')::boolean THEN
+        RETURN change;
+    END IF;
+    PERFORM FROM flagctl.organizations o WHERE o.id = (change ->> 'organization_id')::bigint
+        FOR NO KEY UPDATE SKIP LOCKED;
+    -- Under the lock nobody else remembers the same token, for whose end we would wait.
+    IF FOUND AND jsonb_typeof(verified -> 'new') = 'object' THEN
+        PERFORM flagctl.remember_token(verified);
+        RETURN change || '{"is_locked": true}';
+    END IF;
+    RETURN change || jsonb_build_object('is_locked', FOUND);
 END
 $$;
+
+CREATE FUNCTION flagctl.remember_token(verified jsonb) RETURNS void
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    DELETE FROM flagctl.verified_tokens v WHERE v.expires_at < now() - interval '1 minute';
+    INSERT INTO flagctl.verified_tokens (digest, modulus, header, claims, expires_at)
+        VALUES (decode(verified -> 'new' ->> 'digest', 'hex'),
+            decode(verified -> 'new' ->> 'modulus', 'hex'), verified -> 'new' -> 'header',
+            verified -> 'claims', to_timestamp((verified -> 'claims' ->> 'exp')::numeric))
+        ON CONFLICT DO NOTHING;
+END;
 
 -- For whoever administers the installation: the first admin, issuers, organizations. Only the
 -- owners and the keepers of trust may call it; it gives no right to any table.
@@ -228,16 +270,6 @@ $$;
 """
 
 PERMISSIONS = """
--- The same table as core/auth/actor.py; a test holds them together.
-CREATE FUNCTION flagctl.role_allows(role text, permission text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-RETURN CASE permission
-    WHEN 'read' THEN role IN ('viewer', 'editor', 'approver', 'admin')
-    WHEN 'edit' THEN role IN ('editor', 'admin')
-    WHEN 'administer' THEN role = 'admin'
-    WHEN 'govern' THEN role = 'admin'
-    ELSE false END;
-
 -- What the policies ask, once a statement: the organization of the verified actor, or NULL …
 CREATE FUNCTION flagctl.current_organization() RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -246,37 +278,51 @@ RETURN (flagctl.current_change() ->> 'organization_id')::bigint;
 -- … whether the actor may in the whole organization …
 CREATE FUNCTION flagctl.may(permission text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-RETURN EXISTS (SELECT FROM jsonb_to_recordset(flagctl.current_change() -> 'grants')
-        AS g (role text, environment_id bigint)
-    WHERE g.environment_id IS NULL AND flagctl.role_allows(g.role, permission));
+RETURN coalesce(flagctl.current_change() -> 'rights' -> permission = 'true', false);
 
 -- … in which environments …
 CREATE FUNCTION flagctl.environments_where(permission text) RETURNS bigint[]
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-RETURN (SELECT coalesce(array_agg(DISTINCT e.id), '{}')
-    FROM flagctl.environments e
-        JOIN jsonb_to_recordset(flagctl.current_change() -> 'grants')
-            AS g (role text, environment_id bigint)
-            ON g.environment_id = e.id OR g.environment_id IS NULL
-    WHERE e.organization_id = flagctl.current_organization()
-        AND flagctl.role_allows(g.role, permission));
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    change jsonb := flagctl.current_change();
+    places jsonb := change -> 'rights' -> permission;
+BEGIN
+    IF places = 'true' THEN
+        RETURN flagctl.environments_of((change ->> 'organization_id')::bigint);
+    END IF;
+    RETURN ARRAY(SELECT jsonb_array_elements_text(coalesce(places, '[]')))::bigint[];
+END
+$$;
 
 -- … and in every one, which a flag's definition needs: each of them serves it.
 CREATE FUNCTION flagctl.may_everywhere(permission text) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    change jsonb := flagctl.current_change();
+    places jsonb := change -> 'rights' -> permission;
+BEGIN
+    RETURN coalesce(places = 'true' OR (jsonb_array_length(places) > 0
+        AND places @> to_jsonb(flagctl.environments_of((change ->> 'organization_id')::bigint))),
+        false);
+END
+$$;
+
+CREATE FUNCTION flagctl.environments_of(organization bigint) RETURNS bigint[]
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-RETURN flagctl.may(permission) OR (SELECT count(*) > 0
-        AND bool_and(e.id = ANY (flagctl.environments_where(permission)))
-    FROM flagctl.environments e WHERE e.organization_id = flagctl.current_organization());
+RETURN ARRAY(SELECT e.id FROM flagctl.environments e
+    WHERE e.organization_id = organization ORDER BY e.id);
 """
 
 DROP = """
 DROP FUNCTION flagctl.may_everywhere(text), flagctl.environments_where(text), flagctl.may(text),
-    flagctl.current_organization(), flagctl.role_allows(text, text),
+    flagctl.environments_of(bigint), flagctl.current_organization(),
     flagctl.check_still_allowed(jsonb), flagctl.current_change(),
     flagctl.begin_owner_change(text, text, text), flagctl.begin_change(text, text, text, text),
-    flagctl.open_change(jsonb, text, text), flagctl.seal(text),
-    flagctl.authenticate(text, text), flagctl.registration(bigint[], jsonb),
-    flagctl.memberships(bigint[], jsonb);
+    flagctl.remember_token(jsonb), flagctl.open_change(jsonb, text, text), flagctl.seal(text),
+    flagctl.actor_of(jsonb, text), flagctl.rights(jsonb), flagctl.memberships(jsonb),
+    flagctl.registration(jsonb), flagctl.role_allows(text, text);
 """
 
 

@@ -86,17 +86,16 @@ CREATE FUNCTION flagctl.raise_revisions(change jsonb, affected bigint[], permiss
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    places jsonb := change -> 'rights' -> permission;
     refused text;
 BEGIN
-    IF NOT change ? 'is_owner' THEN
+    IF NOT change ? 'is_owner'
+        AND NOT coalesce(places = 'true' OR places @> to_jsonb(affected), false) THEN
         SELECT string_agg(e.key, ', ' ORDER BY e.id) INTO refused FROM flagctl.environments e
-            WHERE e.id = ANY (affected)
-                AND e.id <> ALL (flagctl.environments_where(permission));
-        IF refused IS NOT NULL THEN
-            RAISE EXCEPTION USING errcode = 'FC004',
-                message = format('%s may not do this in %s', change ->> 'actor_name', refused),
-                hint = '`flagctl whoami` shows your roles';
-        END IF;
+            WHERE e.id = ANY (affected) AND NOT places @> to_jsonb(e.id);
+        RAISE EXCEPTION USING errcode = 'FC004',
+            message = format('%s may not do this in %s', change ->> 'actor_name', refused),
+            hint = '`flagctl whoami` shows your roles';
     END IF;
     UPDATE flagctl.environments e
         SET revision = e.revision + 1, stamp = gen_random_uuid(),
@@ -120,10 +119,10 @@ BEGIN
         RAISE EXCEPTION USING errcode = 'FC003', message = 'no change was begun',
             hint = 'call flagctl.begin_change first';
     END IF;
-    PERFORM FROM flagctl.organizations o WHERE o.id = tenant FOR NO KEY UPDATE;
     SELECT a.change_id INTO last_change FROM flagctl.audit_events a
         WHERE a.organization_id = tenant ORDER BY a.seq DESC LIMIT 1;
     IF last_change IS DISTINCT FROM (change ->> 'change_id')::uuid THEN
+        PERFORM FROM flagctl.organizations o WHERE o.id = tenant FOR NO KEY UPDATE;
         PERFORM flagctl.check_still_allowed(change);
     END IF;
     RETURN NULL;
@@ -157,9 +156,13 @@ BEGIN
     IF (change ->> 'organization_id')::bigint <> organization AND NOT change ? 'is_owner' THEN
         RAISE EXCEPTION USING errcode = 'FC004', message = 'this belongs to another organization';
     END IF;
-    PERFORM FROM flagctl.organizations o WHERE o.id = organization FOR NO KEY UPDATE;
-    SELECT a.seq, a.occurred_at INTO last FROM flagctl.audit_events a
+    SELECT a.seq, a.occurred_at, a.change_id INTO last FROM flagctl.audit_events a
         WHERE a.organization_id = organization ORDER BY a.seq DESC LIMIT 1;
+    IF last.change_id IS DISTINCT FROM this_change THEN
+        PERFORM FROM flagctl.organizations o WHERE o.id = organization FOR NO KEY UPDATE;
+        SELECT a.seq, a.occurred_at INTO last FROM flagctl.audit_events a
+            WHERE a.organization_id = organization ORDER BY a.seq DESC LIMIT 1;
+    END IF;
     new_seq := coalesce(last.seq, 0) + 1;
     INSERT INTO flagctl.audit_events (organization_id, seq, change_id, occurred_at, actor,
             actor_name, entity_type, entity_id, entity_key, environment_id, environment, action,
@@ -180,6 +183,27 @@ BEGIN
 END
 $$;
 
+-- What the open change did, in one answer: its events, the environments as readers must see them.
+CREATE FUNCTION flagctl.outcome() RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    this_change uuid := flagctl.current_change() ->> 'change_id';
+BEGIN
+    RETURN jsonb_build_object(
+        'events', (SELECT jsonb_agg(jsonb_build_object('id', a.seq,
+                'entity_type', a.entity_type, 'entity_key', a.entity_key,
+                'environment', a.environment, 'action', a.action, 'before', a.before,
+                'after', a.after) ORDER BY a.seq)
+            FROM flagctl.audit_events a WHERE a.change_id = this_change),
+        'raised', (SELECT jsonb_agg(jsonb_build_object('environment', e.key,
+                'public_id', e.public_id, 'revision', e.revision, 'stamp', e.stamp,
+                'confirm', e.confirm) ORDER BY e.id)
+            FROM flagctl.environments e WHERE e.revised_in = this_change),
+        'epoch', flagctl.epoch());
+END
+$$;
+
 -- What was refused is on record too, in a transaction of its own: the other one is undone.
 CREATE FUNCTION flagctl.record_denial(token text, organization text, attempted text,
     client_version text) RETURNS void
@@ -194,11 +218,6 @@ BEGIN
         'denied', NULL, NULL, NULL);
 END
 $$;
-
-CREATE FUNCTION flagctl.environments_of(organization bigint) RETURNS bigint[]
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-RETURN (SELECT array_agg(e.id ORDER BY e.id) FROM flagctl.environments e
-    WHERE e.organization_id = organization);
 
 -- An update that changes nothing is dropped; any other counts up the version.
 -- `*=` compares the stored images: to `=` the JSON numbers 1 and 1.0 are the same.
@@ -539,8 +558,8 @@ BEGIN
     END LOOP;
     FOR found IN SELECT p.oid::regprocedure AS signature FROM pg_proc p
         WHERE p.pronamespace = 'flagctl'::regnamespace AND (p.prorettype = 'trigger'::regtype
-            OR p.proname IN ('document', 'environments_of', 'raise_revisions', 'record_event',
-                'record_denial'))
+            OR p.proname IN ('document', 'raise_revisions', 'record_event', 'record_denial',
+                'outcome'))
     LOOP
         EXECUTE format('DROP FUNCTION %s', found.signature);
     END LOOP;

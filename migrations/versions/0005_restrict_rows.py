@@ -12,7 +12,8 @@ down_revision = "0004"
 TABLES = (
     *("installation", "snapshot_key", "change_key", "organizations", "environments"),
     *("flags", "overrides", "configs", "config_values", "api_keys"),
-    *("issuers", "issuer_keys", "members", "tokens", "audit_events", "audit_event_revisions"),
+    *("issuers", "issuer_keys", "members", "tokens", "verified_tokens"),
+    *("audit_events", "audit_event_revisions"),
 )
 
 READING = """
@@ -22,14 +23,12 @@ CREATE FUNCTION flagctl.organizations_of(token text) RETURNS SETOF jsonb
 AS $$
 DECLARE
     verified jsonb := flagctl.verify_token(token, NULL);
-    claims jsonb := verified -> 'claims';
-    trusted bigint[] := ARRAY(SELECT jsonb_array_elements_text(verified -> 'issuers'))::bigint[];
-    registered flagctl.tokens := flagctl.registration(trusted, claims);
+    registered flagctl.tokens := flagctl.registration(verified);
 BEGIN
     RETURN QUERY SELECT jsonb_build_object('key', o.key, 'name', o.name,
             'archived', o.archived_at IS NOT NULL)
         FROM flagctl.organizations o
-        WHERE o.id IN (SELECT m.organization_id FROM flagctl.memberships(trusted, claims) m)
+        WHERE o.id IN (SELECT m.organization_id FROM flagctl.memberships(verified) m)
             AND (registered.id IS NULL OR o.id = registered.organization_id)
         ORDER BY o.key;
 END
@@ -51,7 +50,8 @@ CREATE FUNCTION flagctl.audit_page(token text, organization text, filters jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    tenant bigint := (flagctl.authenticate(token, organization) ->> 'organization_id')::bigint;
+    tenant bigint := flagctl.actor_of(flagctl.verify_token(token, organization), organization)
+        ->> 'organization_id';
 BEGIN
     RETURN QUERY
         SELECT jsonb_build_object('id', a.seq, 'occurred_at', a.occurred_at, 'actor', a.actor,

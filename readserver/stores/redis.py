@@ -7,8 +7,9 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
+from core import notifications
 from core.cache import keys, scripts
 from core.settings import Secret
 from core.snapshot import codec
@@ -18,6 +19,7 @@ from readserver.telemetry import Counts
 TIMEOUT_SECONDS: Final = 0.25
 _FIELDS: Final = ("epoch", "revision", "stamp", "mac", "data")
 _LARGE: Final = 100_000  # bytes; from here on decoding would hold up the event loop
+_LONGEST: Final = 100  # bytes of a field other than the data; the script replaces a longer one
 _log = logging.getLogger(__name__)
 
 
@@ -30,6 +32,7 @@ def connect(url: Secret, *, timeout: float = TIMEOUT_SECONDS) -> "Redis":
         retry=Retry(NoBackoff(), 0),
         max_connections=8,
         client_name="flagctl-readserver",
+        driver_info=None,  # naming the library takes rights, and commands that 7.0 does not know
     )
 
 
@@ -45,6 +48,7 @@ class RedisStore:
         self._counts = counts
         self._secret: bytes | None = None
         self._unusable: dict[str, scripts.Seen] = {}
+        self._said_refused = False
         self.is_up = True
 
     def trust(self, secret: bytes) -> None:
@@ -63,15 +67,16 @@ class RedisStore:
         if self._secret is None:
             return None
         self._unusable.pop(environment_id, None)
-        fields = await self._ask(self._client.hmget(keys.snapshot_key(environment_id), _FIELDS))
-        if fields is None or fields[1] is None:
+        answer = await self._ask(self._client.hmget(keys.snapshot_key(environment_id), _FIELDS))
+        if not _is_entry(answer):
             return None
-        epoch, revision, stamp, mac, data = (field or b"" for field in fields)
+        epoch, revision, stamp, mac, data = (field or b"" for field in answer)
         snapshot = None
         if data:
             snapshot = await self._open(environment_id, epoch, revision, stamp, mac, data)
         if snapshot is None:
-            self._unusable[environment_id] = scripts.Seen(epoch, revision, stamp, mac)
+            if max(map(len, (epoch, revision, stamp, mac))) <= _LONGEST:
+                self._unusable[environment_id] = scripts.Seen(epoch, revision, stamp, mac)
         elif at_least is not None and not snapshot.version.is_at_least(at_least):
             return None
         return snapshot
@@ -79,7 +84,7 @@ class RedisStore:
     async def _open(self, environment_id: str, *fields: bytes) -> Snapshot | None:
         epoch, revision, stamp, mac, data = fields
         try:
-            version = Version(epoch.decode(), int(revision), stamp.decode())
+            version = Version(epoch.decode(), _number(revision), stamp.decode())
             sealed = codec.Sealed(environment_id, version, data, mac)
             assert self._secret is not None  # noqa: S101 - get() asked
             if len(data) < _LARGE:
@@ -119,9 +124,12 @@ class RedisStore:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 return await command
-        except ResponseError:
+        except ResponseError as error:
             # It answered: WRONGTYPE of one entry, READONLY… says nothing about the others.
             self._counts.redis_failures += 1
+            if isinstance(error, NoPermissionError) and not self._said_refused:
+                self._said_refused = True
+                _log.warning("this user of Redis lacks a right; `flagctl cache acl` prints them")
             return None
         except (RedisError, OSError, TimeoutError):
             self._counts.redis_failures += 1
@@ -130,3 +138,22 @@ class RedisStore:
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+def _is_entry(answer: Any) -> bool:
+    """Whether Redis answered with the fields of an entry; a revision is always among them."""
+    return (
+        isinstance(answer, list)
+        and len(answer) == len(_FIELDS)
+        and all(field is None or isinstance(field, bytes) for field in answer)
+        and answer[1] is not None
+    )
+
+
+def _number(revision: bytes) -> int:
+    """A revision as we write it. Raises ValueError: `+5`, `05` and `5_0` are numbers to Python."""
+    if not revision.isdigit() or len(revision) > notifications.MOST_DIGITS:
+        raise ValueError
+    if str(int(revision)).encode() != revision:
+        raise ValueError
+    return int(revision)

@@ -3,13 +3,17 @@
 import json
 import signal
 import socket
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import redis
 
+from core.cache import acl
+from core.notifications import CHANNEL
 from flagctl.embedded.process_table import is_alive
-from tests.support.developments import free_port, launch, running
+from tests.support.developments import launched, running
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(
@@ -39,6 +43,33 @@ def test_the_data_stays(tmp_path: Path) -> None:
         assert dev.process.returncode == 0
 
 
+def test_an_older_folder_starts_and_redis_knows_the_two_users_only(tmp_path: Path) -> None:
+    """The passwords of a folder from before there were users; they are made from its last one."""
+    folder = tmp_path / "project"
+    (folder / ".flagctl").mkdir(parents=True, mode=0o700)
+    names = ("superuser", "owner", "admin", "reader", "redis")
+    before = json.dumps({name: f"{name}-password" for name in names})
+    (folder / ".flagctl" / "secrets.json").write_text(before)
+    with running(folder) as dev:
+        assert json.loads(dev.flagctl("whoami", "-o", "json"))
+        dev.flagctl("set", "dark_mode", "--env", "prod")
+        eventually(lambda: dev.get("/v1/flags", dev.key)[1]["dark_mode"], "the change is served")
+        assert dev.get("/readyz", dev.key)[1]["redis"] == "up"
+        url = tomllib.loads((folder / ".flagctl" / "config.toml").read_text())["redis_url"]
+        assert url.startswith(f"unix://{acl.WRITER}:")
+        assert "redis-password" not in url
+        with redis.Redis.from_url(url, driver_info=None) as writer:
+            assert writer.publish(CHANNEL, "x") == 1, "the read server listens"
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                writer.execute_command("FLUSHALL")
+        with (
+            redis.Redis.from_url(f"unix://:redis-password@{url.rpartition('@')[2]}") as default,
+            pytest.raises(redis.AuthenticationError),
+        ):
+            default.ping()
+    assert (folder / ".flagctl" / "secrets.json").read_text() == before
+
+
 def test_a_lost_config_is_written_again(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     with running(folder) as dev:
@@ -54,8 +85,8 @@ def test_a_lost_config_is_written_again(tmp_path: Path) -> None:
 
 def test_two_in_one_folder(tmp_path: Path) -> None:
     with running(tmp_path / "project") as dev:
-        second = launch(dev.folder, free_port())
-        assert second.process.wait(30) == 7
+        with launched(dev.folder) as second:
+            assert second.process.wait(60) == 7
         assert second.out.read_text() == ""
         said = second.err.read_text()
         assert "is in use by another flagctl" in said
@@ -66,9 +97,11 @@ def test_two_in_one_folder(tmp_path: Path) -> None:
 def test_a_port_in_use(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        dev = launch(folder, other.getsockname()[1])
-        assert dev.process.wait(30) == 6
+    with (
+        socket.create_server(("127.0.0.1", 0)) as other,
+        launched(folder, other.getsockname()[1]) as dev,
+    ):
+        assert dev.process.wait(60) == 6
     assert dev.out.read_text() == ""
     assert dev.err.read_text() == (
         f"error: 127.0.0.1:{dev.port} cannot be used: Address already in use\n"
@@ -79,10 +112,9 @@ def test_a_port_in_use(tmp_path: Path) -> None:
 
 def test_stopped_while_starting(tmp_path: Path) -> None:
     folder = tmp_path / "project"
-    folder.mkdir()
-    dev = launch(folder, free_port())
-    eventually(lambda: "starting" in dev.err.read_text(), "it starts", within=30)
-    pids = dev.stop(signal.SIGTERM)
+    with launched(folder) as dev:
+        eventually(lambda: "starting" in dev.err.read_text(), "it starts", within=60)
+        pids = dev.stop(signal.SIGTERM)
     assert dev.process.returncode == 0
     assert not any(map(is_alive, pids))
     with running(folder) as dev:
@@ -94,6 +126,6 @@ def test_damaged_secrets(tmp_path: Path, content: str) -> None:
     folder = tmp_path / "project"
     (folder / ".flagctl").mkdir(parents=True)
     (folder / ".flagctl" / "secrets.json").write_text(content)
-    dev = launch(folder, free_port())
-    assert dev.process.wait(30) == 2
+    with launched(folder) as dev:
+        assert dev.process.wait(60) == 2
     assert f"{folder}/.flagctl/secrets.json is damaged\nhint: remove " in dev.err.read_text()

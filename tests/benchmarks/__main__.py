@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import command_line, read_server
+from tests.benchmarks import authority, command_line, read_server
 
 _RESULTS = Path("bench-results") / "results.json"
 
@@ -26,11 +26,15 @@ def main() -> int:
             f" = {ratio.ratio:.2f} (at most {ratio.bound})"
         )
     print()
+    figures = authority.measure()
+    authority.show(figures)
+    print()
     reads = read_server.measure(rounds=7, seconds=4)
     read_server.show(reads)
     results: dict[str, Any] = {
         "machine": machine,
         "command_line": [asdict(ratio) for ratio in ratios],
+        "authority": figures,
         "read_server": reads,
     }
     _RESULTS.parent.mkdir(exist_ok=True)

@@ -22,7 +22,7 @@ def run() -> list[Ratio]:
     with tempfile.TemporaryDirectory(prefix="flagctl-bench-") as name:
         folder = Path(name)
         with servers.running(folder / "servers") as running:
-            cluster = Cluster(running.superuser_url, running.redis_url, folder / "keys")
+            cluster = Cluster(running.superuser_url, running.redis, folder / "keys")
             try:
                 with cluster.installation() as installation:
                     return _measure(installation.environ())

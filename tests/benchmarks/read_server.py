@@ -166,7 +166,7 @@ def visible_after(
             committed_at = time.perf_counter()
             if publish:
                 change = Change(environment_id, row[2], row[0], row[1])
-                assert announce(installation.redis_url, [change]) is None
+                assert announce(installation.redis.writer, [change]) is None
             poller.wait_for(row[0])
             took.append((time.perf_counter() - committed_at) * 1e3)
     poller.close()
@@ -206,7 +206,7 @@ def throughput(
 def measure(*, rounds: int, seconds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name, running(Path(name)) as servers:
         folder = Path(name)
-        cluster = Cluster(servers.superuser_url, servers.redis_url, folder)
+        cluster = Cluster(servers.superuser_url, servers.redis, folder)
         with cluster.installation() as installation:
             key = seed(installation)
             settings = readers.settings_for(installation)

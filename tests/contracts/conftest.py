@@ -29,7 +29,7 @@ def run() -> Iterator[Run[Any]]:
 
 @pytest.fixture
 def redis_store(installation: Installation, run: Run[Any]) -> Iterator[RedisStore]:
-    store = RedisStore(connect(installation.redis_url), Counts())
+    store = RedisStore(connect(installation.redis.reader), Counts())
     store.trust(SECRET)
     yield store
     run(store.close())

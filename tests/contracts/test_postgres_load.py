@@ -1,6 +1,5 @@
 """What a load from Postgres has in it."""
 
-import time
 from typing import Any
 
 import pytest
@@ -166,7 +165,7 @@ def test_the_state_without_any_environment(installation: Installation) -> None:
     assert (state.versions, bool(state.epoch)) == ({}, True)
 
 
-def test_ten_thousand_flags_load_in_well_under_a_second(
+def test_ten_thousand_flags_load(
     installation: Installation, postgres_store: PostgresStore, run: Run[Any]
 ) -> None:
     change(
@@ -175,13 +174,9 @@ def test_ten_thousand_flags_load_in_well_under_a_second(
         """ SELECT 1, 'flag_' || i, 'boolean', '{"on": true, "off": false}', 'on', 'off'"""
         " FROM generate_series(1, 10000) i",
     )
-    environment_id = installation.environment_id("prod")
-    began = time.perf_counter()
-    found = run(postgres_store.get(environment_id))
-    took = time.perf_counter() - began
-    assert len(found.served.flags) == 10_000
-    print(f"loaded in {took:.3f} s")
-    assert took < 2  # on a busy machine; some 0.2 s on a quiet one
+    found = run(postgres_store.get(installation.environment_id("prod")))
+    keys = [flag.key for flag in found.served.flags]
+    assert keys == sorted(f"flag_{i}" for i in range(1, 10_001))
 
 
 def test_a_lost_connection_is_renewed(

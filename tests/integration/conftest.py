@@ -6,6 +6,7 @@ import pytest
 
 from core.services.flags import archive_flag
 from tests.support.installations import Cluster, Installation
+from tests.support.openid_issuers import OpenIdIssuer, openid_issuer
 from tests.support.seeds import fill
 
 
@@ -18,3 +19,13 @@ def seeded(cluster: Cluster) -> Iterator[Installation]:
         with made.change(confirmed=True) as change:
             archive_flag(change, "old_flag")
         yield made
+
+
+@pytest.fixture
+def issuer(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[OpenIdIssuer]:
+    """A company's own, trusted the way an operator trusts a CA of the company's own."""
+    with openid_issuer(tmp_path_factory.mktemp("issuer")) as running:
+        monkeypatch.setenv("SSL_CERT_FILE", str(running.authority))
+        yield running

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 import redis
 
+from core.cache.acl import READER
 from flagctl.embedded.postgres import EmbeddedPostgres
 from flagctl.embedded.process_table import descendants, is_alive
 from flagctl.embedded.processes import Child, spawn
@@ -46,7 +47,7 @@ if habit == "suspended":
     valkey.suspend()
 print(json.dumps({
     "pids": [postgres.pid, valkey.pid],
-    "addresses": [postgres.url("postgres", "pass-word", "postgres"), valkey.url()],
+    "addresses": [postgres.url("postgres", "pass-word", "postgres"), valkey.url("flagctl_reader")],
     "runtimes": [str(postgres._home.runtime), str(valkey._home.runtime)],
 }), flush=True)
 signal.pause()
@@ -104,7 +105,7 @@ def start_both_again(folder: Path) -> None:
         url = postgres.url("postgres", PASSWORD, "postgres")
         with psycopg.connect(url) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
-        with redis.Redis.from_url(valkey.url()) as client:
+        with redis.Redis.from_url(valkey.url(READER)) as client:
             assert client.ping()
 
 

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 import redis
 
+from core.cache.acl import READER
 from core.errors import UnavailableError
 from flagctl.embedded import binaries, postgres, unprivileged, valkey
 from flagctl.embedded.engine import Engine
@@ -152,6 +153,6 @@ def test_valkey_runs_as_a_copy_where_its_user_cannot_reach_it(
         assert program != binaries.valkey_server()
         server.kill()
         server.start()
-        with redis.Redis.from_url(server.url()) as client:
+        with redis.Redis.from_url(server.url(READER)) as client:
             assert client.ping()
     assert not program.exists()

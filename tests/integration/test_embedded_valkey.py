@@ -14,12 +14,14 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 import redis
 
+from core.cache.acl import READER, WRITER
 from core.errors import UnavailableError
 from flagctl.embedded.home import Home
 from flagctl.embedded.process_table import is_alive
 from flagctl.embedded.processes import spawn
 from flagctl.embedded.valkey import EmbeddedValkey
 from flagctl.embedded.waiting import until
+from tests.support.redis_users import ADMINISTRATOR
 
 PASSWORD = 'needle / @:%? "ü'
 
@@ -37,15 +39,20 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def valkey(deep: Path) -> Iterator[EmbeddedValkey]:
     """One server for all tests that leave it as it is."""
-    with EmbeddedValkey(deep / "valkey", password=PASSWORD) as server:
+    with made(deep / "valkey") as server:
         yield server
 
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[EmbeddedValkey]:
     """A server for one test, with a port."""
-    with EmbeddedValkey(tmp_path / "valkey", password=PASSWORD, port=free_port()) as server:
+    with made(tmp_path / "valkey", port=free_port()) as server:
         yield server
+
+
+def made(folder: Path, *, port: int | None = None) -> EmbeddedValkey:
+    """With a user that may look at everything."""
+    return EmbeddedValkey(folder, password=PASSWORD, port=port, more_users=[ADMINISTRATOR])
 
 
 def free_port() -> int:
@@ -58,8 +65,13 @@ def ask(url: str, *command: str) -> Any:
         return client.execute_command(*command)  # type: ignore[no-untyped-call,unused-ignore]
 
 
+def both(server: EmbeddedValkey) -> tuple[str, str]:
+    """The addresses of its socket and of its port, for the administrator."""
+    return server.url(ADMINISTRATOR.name), server.tcp_url(ADMINISTRATOR.name)
+
+
 def socket_path(server: EmbeddedValkey) -> Path:
-    return Path(urlsplit(server.url()).path)
+    return Path(urlsplit(server.url(READER)).path)
 
 
 def mode(path: Path) -> int:
@@ -67,21 +79,36 @@ def mode(path: Path) -> int:
 
 
 def test_is_version_9(valkey: EmbeddedValkey) -> None:
-    with redis.Redis.from_url(valkey.url()) as client:
+    with redis.Redis.from_url(valkey.url(ADMINISTRATOR.name)) as client:
         found: Any = client.info("server")
     assert found["valkey_version"].startswith("9.")
 
 
-@pytest.mark.parametrize("login", ["", ":wrong@", ":@", "default:wrong@", "somebody:wrong@"])
+@pytest.mark.parametrize(
+    "login",
+    ["", ":wrong@", ":@", "default:wrong@", "somebody:wrong@", f"{READER}:wrong@", f"{WRITER}:@"],
+)
 def test_refuses_a_wrong_password_and_none(valkey: EmbeddedValkey, login: str) -> None:
     with pytest.raises((redis.AuthenticationError, redis.ResponseError)):
         ask(f"unix://{login}{socket_path(valkey)}", "PING")
 
 
+def test_the_default_user_is_off_and_each_other_has_a_password_of_its_own(
+    valkey: EmbeddedValkey,
+) -> None:
+    users = ask(valkey.url(ADMINISTRATOR.name), "ACL", "LIST")
+    by_name = {line.split(" ")[1]: line.split(" ") for line in users}
+    assert by_name.keys() == {"default", READER, WRITER, ADMINISTRATOR.name}
+    assert {"off", "-@all"} <= set(by_name["default"])
+    assert not [word for word in by_name["default"] if word.startswith(("~", "#", "+", "&"))]
+    digests = [word for line in by_name.values() for word in line if word.startswith("#")]
+    assert len(set(digests)) == 3
+
+
 def test_listens_on_no_port(valkey: EmbeddedValkey) -> None:
     assert psutil.Process(valkey.pid).net_connections(kind="inet") == []
     with pytest.raises(RuntimeError, match="no port"):
-        valkey.tcp_url()
+        valkey.tcp_url(READER)
 
 
 def test_folders_and_files_are_private(valkey: EmbeddedValkey, deep: Path) -> None:
@@ -103,10 +130,13 @@ def test_shows_the_password_in_no_command_line_environment_or_file(
     valkey: EmbeddedValkey, deep: Path
 ) -> None:
     process = psutil.Process(valkey.pid)
-    shown = [*process.cmdline(), *process.environ().values()]
+    files = [path.read_text() for path in (valkey.log, deep / "valkey.lock")]
+    shown = [*process.cmdline(), *process.environ().values(), *files]
+    for user in (READER, WRITER):
+        password = urlsplit(valkey.url(user)).password
+        assert password
+        assert not [text for text in shown if password in text]
     assert not [text for text in shown if "needle" in text]
-    for path in (valkey.log, deep / "valkey.lock"):
-        assert b"needle" not in path.read_bytes()
     assert list((deep / "valkey").iterdir()) == []
 
 
@@ -115,7 +145,7 @@ def test_a_second_one_on_the_same_folder_is_refused_and_harms_nobody(
 ) -> None:
     with pytest.raises(UnavailableError, match="in use by another flagctl"):
         EmbeddedValkey(deep / "valkey", password=PASSWORD).start()
-    assert ask(valkey.url(), "PING")
+    assert ask(valkey.url(READER), "PING")
 
 
 def test_changes_no_folder_above(tmp_path: Path) -> None:
@@ -124,12 +154,12 @@ def test_changes_no_folder_above(tmp_path: Path) -> None:
     above = [project, *project.parents]
     before = [(path.stat().st_mode, path.stat().st_uid) for path in above]
     with EmbeddedValkey(project / "valkey", password=PASSWORD) as server:
-        assert ask(server.url(), "PING")
+        assert ask(server.url(READER), "PING")
     assert [(path.stat().st_mode, path.stat().st_uid) for path in above] == before
 
 
 def test_with_a_port_it_listens_on_this_machine_only(own: EmbeddedValkey) -> None:
-    assert ask(own.tcp_url(), "PING")
+    assert ask(own.tcp_url(READER), "PING")
     listening = {
         found.laddr.ip
         for found in psutil.Process(own.pid).net_connections(kind="inet")
@@ -137,20 +167,20 @@ def test_with_a_port_it_listens_on_this_machine_only(own: EmbeddedValkey) -> Non
     }
     assert listening == {"127.0.0.1"}
     with pytest.raises((redis.AuthenticationError, redis.ResponseError)):
-        ask(f"redis://127.0.0.1:{urlsplit(own.tcp_url()).port}", "PING")
+        ask(f"redis://127.0.0.1:{urlsplit(own.tcp_url(READER)).port}", "PING")
 
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
 def test_comes_back_at_the_same_addresses_and_empty(own: EmbeddedValkey, end: str) -> None:
-    addresses, pid = (own.url(), own.tcp_url()), own.pid
-    ask(own.url(), "SET", "key", "value")
+    addresses, pid = both(own), own.pid
+    ask(addresses[0], "SET", "key", "value")
     getattr(own, end)()
     assert not is_alive(pid)
     for address in addresses:
         with pytest.raises(redis.ConnectionError):
             ask(address, "PING")
     own.start()
-    assert (own.url(), own.tcp_url()) == addresses
+    assert both(own) == addresses
     for address in addresses:
         assert ask(address, "DBSIZE") == 0
 
@@ -167,7 +197,7 @@ def test_suspends_and_resumes(own: EmbeddedValkey) -> None:
     own.suspend()
     assert until(lambda: bool(process.status() == psutil.STATUS_STOPPED), timeout=10)
     own.resume()
-    assert ask(own.url(), "PING")
+    assert ask(own.url(READER), "PING")
     own.suspend()
     own.stop()
     assert not is_alive(process.pid)
@@ -194,7 +224,7 @@ def test_a_remembered_number_that_somebody_else_has_now_is_left_alone(tmp_path: 
     (tmp_path / "valkey.lock").write_text(json.dumps({"runtime": "/etc", "pid": other.pid}))
     try:
         with EmbeddedValkey(tmp_path / "valkey", password=PASSWORD) as server:
-            assert ask(server.url(), "PING")
+            assert ask(server.url(READER), "PING")
             assert other.poll() is None
     finally:
         other.kill()

@@ -35,6 +35,10 @@ ADMIN_CANNOT_READ = {
     ("snapshot_key", "singleton"),
     ("snapshot_key", "secret"),
     ("api_keys", "digest"),
+    *(
+        ("verified_tokens", column)
+        for column in ("digest", "modulus", "header", "claims", "expires_at")
+    ),
 }
 ADMIN_UPDATES = {
     "organizations": "name key_pattern",
@@ -50,6 +54,21 @@ ADMIN_UPDATES = {
 }
 ADMIN_DELETES = {
     *("environments", "flags", "overrides", "configs", "config_values", "api_keys", "members")
+}
+TRUST_COLUMNS = {
+    "organizations": "id key name key_pattern archived_at created_at",
+    "issuers": "id organization_id issuer audience built_in max_lifetime_seconds jwks_url"
+    " refreshed_at created_at",
+    "issuer_keys": "id issuer_id key_id modulus expires_at revoked_at created_at",
+    "members": "id organization_id issuer_id subject claims email environment_id role version"
+    " created_at updated_at",
+    "audit_events": "organization_id seq",
+    "schema_version": "version_num",
+}
+TRUST_UPDATES = {
+    "organizations": "name",  # for a lock; no row lets it through
+    "issuers": "audience max_lifetime_seconds jwks_url refreshed_at",
+    "issuer_keys": "expires_at revoked_at",
 }
 CREATING = [
     "CREATE TABLE flagctl.x (a int)",
@@ -156,6 +175,33 @@ def test_the_admin_reads_everything_but_the_secrets(ground: Installation) -> Non
     assert hidden == ADMIN_CANNOT_READ
 
 
+def test_the_keepers_of_trust_read_and_update_exactly_what_is_listed(ground: Installation) -> None:
+    with ground.connect("trust") as connection:
+        readable = {
+            (table, column)
+            for table, column in columns(ground)
+            if allowed(connection, "SELECT {} FROM flagctl.{}", column, table)
+        }
+        updatable = {
+            (table, column)
+            for table, column in columns(ground)
+            if allowed(connection, "UPDATE flagctl.{} SET {} = DEFAULT", table, column)
+        }
+    assert readable == spread(TRUST_COLUMNS)
+    assert updatable == spread(TRUST_UPDATES)
+
+
+def test_the_keepers_of_trust_lock_an_organization_and_do_not_change_it(
+    ground: Installation,
+) -> None:
+    with ground.connect("trust") as connection, connection.transaction(force_rollback=True):
+        connection.execute("SELECT flagctl.begin_owner_change('default', NULL, 'psql')")
+        locked = connection.execute("SELECT id FROM flagctl.organizations FOR NO KEY UPDATE")
+        assert locked.fetchall() == [(1,)]
+        with pytest.raises(errors.InsufficientPrivilege, match="row-level security"):
+            connection.execute("UPDATE flagctl.organizations SET name = 'mine'")
+
+
 def test_the_columns_that_may_be_updated(ground: Installation, login: str) -> None:
     with ground.connect(login) as connection:
         updatable = {
@@ -227,10 +273,10 @@ def test_nobody_becomes_somebody_else(ground: Installation, login: str) -> None:
             "admin",
             {
                 *("audit_page", "epoch", "begin_change", "record_denial", "organizations_of"),
-                *("current_organization", "may", "may_everywhere", "environments_where"),
+                *("outcome", "current_organization", "may", "may_everywhere", "environments_where"),
             },
         ),
-        ("trust", {"begin_owner_change"}),
+        ("trust", {"begin_owner_change", "outcome"}),
         ("public", set()),
     ],
 )
@@ -484,7 +530,7 @@ def test_a_change_is_worth_nothing_in_another_transaction(ground: Installation) 
 def test_two_installations_in_one_cluster_do_not_see_each_other(
     ground: Installation, servers: Servers, tmp_path: Path
 ) -> None:
-    other = Cluster(servers.superuser_url, servers.redis_url, tmp_path)
+    other = Cluster(servers.superuser_url, servers.redis, tmp_path)
     try:
         with other.installation() as second:
             for login in ("owner", "admin", "reader"):

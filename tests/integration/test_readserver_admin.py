@@ -146,12 +146,12 @@ def test_no_token_holds_up_the_checks(written: Installation, reader: Reader) -> 
     ):
         locking.execute("LOCK TABLE flagctl.audit_events IN ACCESS EXCLUSIVE MODE")
         asking = [threads.submit(ask, reader, good) for _ in range(20)]
-        eventually(lambda: sum(future.done() for future in asking) == 3, "17 wait", within=4)
+        eventually(lambda: sum(future.done() for future in asking) == 3, "17 wait", within=20)
         refused = [future.result() for future in asking if future.done()]
         assert {(a.status, a.headers["retry-after"]) for a in refused} == {(503, "1")}
         assert ask(reader, bad).status == 401
         checks = reader.metric("flagctl_checks_total")
-        eventually(lambda: reader.metric("flagctl_checks_total") > checks, "a check", within=3)
+        eventually(lambda: reader.metric("flagctl_checks_total") > checks, "a check", within=20)
         assert reader.metric("flagctl_age_seconds") < 3
         used = written.ask(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"

@@ -63,7 +63,7 @@ class Development:
         """End it, wait for it and for all its processes, and return their ids."""
         pids = descendants(self.process.pid)
         self.process.send_signal(number)
-        self.process.wait(30)
+        self.process.wait(60)
         eventually(lambda: not any(map(is_alive, pids)), "its processes end", within=20)
         return pids
 
@@ -93,7 +93,7 @@ def clean_environ(home: Path) -> dict[str, str]:
 
 
 def launch(folder: Path, port: int) -> Development:
-    """Start it and return at once."""
+    """Start it and return at once; whoever calls this ends it."""
     environ = clean_environ(folder.with_name(f"{folder.name}-home"))
     mark = os.urandom(3).hex()
     logs = [folder.with_name(f"{folder.name}-{mark}.{name}") for name in ("out", "err")]
@@ -111,11 +111,25 @@ def launch(folder: Path, port: int) -> Development:
 
 
 @contextmanager
-def running(folder: Path, port: int | None = None) -> Iterator[Development]:
-    """Start it and wait until it is ready; whatever is left of it at the end is killed."""
+def launched(folder: Path, port: int | None = None) -> Iterator[Development]:
+    """Start it and go on at once; whatever is left of it at the end is killed, also when the test
+    failed: it must not be the next one's trouble."""
     folder.mkdir(exist_ok=True)
     started = launch(folder, port or free_port())
     try:
+        yield started
+    finally:
+        if started.process.poll() is None:
+            pids = descendants(started.process.pid)
+            started.process.kill()
+            started.process.wait()
+            eventually(lambda: not any(map(is_alive, pids)), "its processes end", within=20)
+
+
+@contextmanager
+def running(folder: Path, port: int | None = None) -> Iterator[Development]:
+    """The same, ready; stopped in order at the end."""
+    with launched(folder, port) as started:
         eventually(
             lambda: (
                 started.process.poll() is not None
@@ -126,6 +140,5 @@ def running(folder: Path, port: int | None = None) -> Iterator[Development]:
         )
         assert started.process.poll() is None, started.err.read_text()
         yield started
-    finally:
         if started.process.poll() is None:
             started.stop(signal.SIGTERM)

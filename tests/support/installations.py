@@ -25,6 +25,7 @@ from core.services.tokens import IssuedToken
 from core.sessions import Session
 from core.sessions import session as open_session
 from core.settings import Secret
+from tests.support.redis_users import RedisAddresses
 from tests.support.servers import FAST_PASSWORDS
 
 ADMIN_EMAIL = "admin@example.com"
@@ -75,7 +76,7 @@ class Installation(Database):
     Its environments dev, staging and prod have ids of their own, so that tests can share a Redis.
     """
 
-    redis_url: Secret
+    redis: RedisAddresses
     token: Secret
     key_folder: Path
     admin_email: str = ADMIN_EMAIL
@@ -86,9 +87,13 @@ class Installation(Database):
         """A write as the admin, or as the bearer of `token`; `more` are fields of Options."""
         return changes.change(self.admin_url, token or self.token, options or Options(**more))
 
-    def owner_change(self, **options: Any) -> AbstractContextManager[Change]:
+    def owner_change(
+        self, *, organization: str = "default", **options: Any
+    ) -> AbstractContextManager[Change]:
         role = group_name(self.prefix, Group.OWNER)
-        return changes.owner_change(self.owner_url, Options(**options), owner_role=role)
+        return changes.owner_change(
+            self.owner_url, Options(**options), owner_role=role, organization=organization
+        )
 
     def session(self, token: Secret | None = None) -> AbstractContextManager[Session]:
         """A read as the admin, or as the bearer of `token`."""
@@ -123,7 +128,7 @@ class Installation(Database):
             "FLAGCTL_DATABASE_URL": self.admin_url.reveal(),
             "FLAGCTL_OWNER_DATABASE_URL": self.owner_url.reveal(),
             "FLAGCTL_READER_DATABASE_URL": self.reader_url.reveal(),
-            "FLAGCTL_REDIS_URL": self.redis_url.reveal(),
+            "FLAGCTL_REDIS_URL": self.redis.writer.reveal(),
             "FLAGCTL_TOKEN": self.token.reveal(),
             "FLAGCTL_ROLE_PREFIX": self.prefix,
         }
@@ -157,10 +162,10 @@ class Cluster:
     Roles are cluster-wide: a random prefix keeps two runs on one server apart.
     """
 
-    def __init__(self, superuser_url: Secret, redis_url: Secret, folder: Path) -> None:
+    def __init__(self, superuser_url: Secret, redis: RedisAddresses, folder: Path) -> None:
         self.prefix = f"t{token_hex(4)}"
         self._superuser_url = superuser_url
-        self._redis_url = redis_url
+        self._redis = redis
         self._folder = folder
         self._password = token_hex(16)
         self._logins = {f"{self.prefix}_{group}_login": group for group in Group}
@@ -181,7 +186,7 @@ class Cluster:
             self._allow_connections(name)
             clone = Installation(
                 **self._addresses(name),
-                redis_url=template.redis_url,
+                redis=template.redis,
                 token=template.token,
                 key_folder=folder,
             )
@@ -226,7 +231,7 @@ class Cluster:
             )
         self._template = Installation(
             **addresses,
-            redis_url=self._redis_url,
+            redis=self._redis,
             token=Secret(issued.token),
             key_folder=key_folder,
         )

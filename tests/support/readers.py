@@ -147,7 +147,7 @@ def settings_for(installation: Installation, *, redis: bool = True) -> dict[str,
     """The settings of a read server of this installation."""
     found = {"FLAGCTL_READER_DATABASE_URL": installation.reader_url.reveal()}
     if redis:
-        found["FLAGCTL_REDIS_URL"] = installation.redis_url.reveal()
+        found["FLAGCTL_REDIS_URL"] = installation.redis.reader.reveal()
     return found
 
 

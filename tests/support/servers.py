@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, LiteralString
 import psycopg
 
 from core.settings import Secret
+from tests.support import redis_users
+from tests.support.redis_users import RedisAddresses
 
 if TYPE_CHECKING:
     from flagctl.embedded.postgres import EmbeddedPostgres
@@ -29,7 +31,7 @@ class Servers:
     """Addresses of both; `postgres` and `valkey` are None for one's own."""
 
     superuser_url: Secret
-    redis_url: Secret
+    redis: RedisAddresses
     postgres: "EmbeddedPostgres | None" = None
     valkey: "EmbeddedValkey | None" = None
 
@@ -45,25 +47,29 @@ def running(folder: Path) -> Iterator[Servers]:
             speed_up(superuser_url(postgres))
         yield Servers(
             Secret(own_database) if own_database else superuser_url(postgres),
-            Secret(own_redis) if own_redis else Secret(valkey.url() if valkey else ""),
+            redis_users.of_embedded(valkey)
+            if valkey
+            else stack.enter_context(redis_users.of_own(own_redis or "")),
             postgres,
             valkey,
         )
 
 
-def embedded_postgres(folder: Path) -> "EmbeddedPostgres":
+def embedded_postgres(folder: Path, *, durable: bool = False) -> "EmbeddedPostgres":
     """Not started yet; its superuser's address comes from `superuser_url`."""
     from flagctl.embedded.postgres import EmbeddedPostgres  # an extra: not needed with one's own
 
     return EmbeddedPostgres(
-        folder / "postgres", password=_PASSWORD, durable=False, max_connections=200
+        folder / "postgres", password=_PASSWORD, durable=durable, max_connections=200
     )
 
 
 def embedded_valkey(folder: Path) -> "EmbeddedValkey":
     from flagctl.embedded.valkey import EmbeddedValkey  # an extra: not needed with one's own
 
-    return EmbeddedValkey(folder / "valkey", password=_PASSWORD)
+    return EmbeddedValkey(
+        folder / "valkey", password=_PASSWORD, more_users=[redis_users.ADMINISTRATOR]
+    )
 
 
 def speed_up(url: Secret) -> None:

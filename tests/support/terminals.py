@@ -14,15 +14,20 @@ from tests.support.command_lines import Ran
 
 
 def on_a_terminal(
-    *arguments: str, environ: Mapping[str, str], folder: Path, answers: tuple[str, ...] = ()
+    *arguments: str,
+    environ: Mapping[str, str],
+    folder: Path,
+    answers: tuple[str, ...] = (),
+    echo: bool = False,
 ) -> Ran:
     """Run flagctl with stdin and stderr on a terminal; each answer is typed when it asks.
 
-    What was shown there is `stderr`; the answers are not echoed.
+    What was shown there is `stderr`; the answers are in it only with `echo`, as on a real terminal,
+    and unless flagctl hides them.
     """
     ours, theirs = pty.openpty()
     attributes = termios.tcgetattr(theirs)
-    attributes[3] &= ~termios.ECHO
+    attributes[3] = attributes[3] | termios.ECHO if echo else attributes[3] & ~termios.ECHO
     termios.tcsetattr(theirs, termios.TCSANOW, attributes)
     process = subprocess.Popen(
         [sys.executable, "-m", "flagctl", *arguments],

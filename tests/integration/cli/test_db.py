@@ -92,7 +92,7 @@ def test_grants_apply_needs_a_superuser(stable: CommandLine) -> None:
 
 def test_grants_refuse(stable: CommandLine) -> None:
     assert stable.fails(2, "db", "grants", "--as", "boss") == (
-        "error: 'boss' is no group\nhint: owner, admin or reader\n"
+        "error: 'boss' is no group\nhint: owner, admin, reader or trust\n"
     )
     nameless = "postgresql:///?host=/tmp"
     assert "no database is named" in stable.fails(

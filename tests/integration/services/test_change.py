@@ -1,7 +1,6 @@
 """The write path: all or nothing, dry runs, what changed meanwhile, and the one lock."""
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -209,10 +208,8 @@ def test_who_holds_the_lock_is_named(
     monkeypatch.setattr(sessions, "_BEGIN", text(sessions._BEGIN.text.replace("'5s'", "'150ms'")))
     with installation.change() as holder:
         pid = holder.session.execute(text("SELECT pg_backend_pid()")).scalar_one()
-        started = time.monotonic()
         with pytest.raises(ConflictError) as caught, installation.change():
             pytest.fail("two changes at once")
-        assert 0.1 < time.monotonic() - started < 4
     message = caught.value.message
     assert message.startswith("another change holds the lock: flagctl admin@example.com (")
     assert f"pid {pid}" in message

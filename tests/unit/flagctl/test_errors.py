@@ -13,6 +13,7 @@ from core.errors import (
     ForbiddenError,
     InvalidInputError,
     NotFoundError,
+    PassphraseNeededError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -44,6 +45,7 @@ def test_kinds_have_codes_of_their_own() -> None:
         (FlagctlError, 1),
         (InvalidInputError, 2),
         (ConfirmationNeededError, 2),
+        (PassphraseNeededError, 2),
         (UnauthenticatedError, 3),
         (ForbiddenError, 4),
         (NotFoundError, 5),

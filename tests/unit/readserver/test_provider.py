@@ -227,6 +227,20 @@ async def test_a_drip_of_false_messages_costs_one_question_a_pause(world: World)
 
 
 @world_test
+async def test_a_check_during_a_load_is_not_lost(world: World) -> None:
+    await world.get()
+    world.postgres.gate.clear()
+    world.provider.hint(ENVIRONMENT_ID, 10**17, "redis")
+    await world.settle()
+    await world.come_to(2)  # the load that a forged message started has read revision 1 already
+    world.check()
+    world.postgres.gate.set()
+    async with asyncio.timeout(5):
+        while await world.served() != 2:
+            await asyncio.sleep(0)
+
+
+@world_test
 async def test_an_unknown_environment_is_rationed(world: World) -> None:
     world.ration = 1
     for _ in range(5):

@@ -4,10 +4,12 @@ from pathlib import Path
 import pytest
 
 from core.auth import tokens
-from core.errors import ConflictError, InvalidInputError
-from core.services.key_files import KeyFile, default_folder, key_file
+from core.errors import ConflictError, InvalidInputError, PassphraseNeededError
+from core.services.key_files import MAX_PASSPHRASE, KeyFile, default_folder, key_file
+from core.settings import Secret
 
 PRIVATE, PUBLIC = tokens.generate_key_pair(2_048)
+PASSPHRASE = Secret("eleven plus ö")
 
 
 @pytest.fixture
@@ -80,3 +82,57 @@ def test_keys_lie_where_the_user_keeps_data(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv("HOME", "/home/ann")
     assert key_file("x").path == Path("/home/ann/.local/share/flagctl/keys/x.pem")
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> KeyFile:
+    file = key_file("an-installation", tmp_path, PASSPHRASE)
+    file.write(PRIVATE)
+    return file
+
+
+def test_with_a_passphrase_the_file_is_encrypted(sealed: KeyFile) -> None:
+    content = sealed.path.read_text()
+    assert content.startswith("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+    assert stat.S_IMODE(sealed.path.stat().st_mode) == 0o600
+    assert sealed.read() == (PRIVATE, tokens.key_id_of(PUBLIC))
+
+
+def test_without_its_passphrase_it_stays_closed(sealed: KeyFile) -> None:
+    with pytest.raises(PassphraseNeededError) as caught:
+        KeyFile(sealed.path).read()
+    assert caught.value.message == f"the signing key {sealed.path} is protected by a passphrase"
+    assert caught.value.hint == "set FLAGCTL_KEY_PASSPHRASE; on a terminal it is asked for"
+
+
+@pytest.mark.parametrize("wrong", ["", "eleven plus o", "eleven plus ö ", "x" * 5_000])
+def test_another_passphrase_does_not_open_it(sealed: KeyFile, wrong: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        KeyFile(sealed.path, Secret(wrong)).read()
+    assert type(caught.value) is InvalidInputError
+    assert caught.value.message == f"the passphrase does not open the signing key {sealed.path}"
+    assert "FLAGCTL_KEY_PASSPHRASE" in caught.value.hint
+    assert not wrong or wrong not in caught.value.message + caught.value.hint
+
+
+def test_a_file_without_one_is_read_all_the_same(written: KeyFile) -> None:
+    assert KeyFile(written.path, PASSPHRASE).read()[0] == PRIVATE
+
+
+@pytest.mark.parametrize("bad", ["", "x" * 11, "x" * (MAX_PASSPHRASE + 1), "ö" * MAX_PASSPHRASE])
+def test_a_passphrase_that_protects_nothing(tmp_path: Path, bad: str) -> None:
+    file = key_file("x", tmp_path, Secret(bad))
+    with pytest.raises(InvalidInputError, match="has less than 12 characters"):
+        file.write(PRIVATE)
+    assert not file.path.exists()
+
+
+@pytest.mark.parametrize("good", ["x" * 12, "ö" * (MAX_PASSPHRASE // 2)])
+def test_the_shortest_and_the_longest_passphrase(tmp_path: Path, good: str) -> None:
+    file = key_file("x", tmp_path, Secret(good))
+    file.write(PRIVATE)
+    assert file.read()[0] == PRIVATE
+
+
+def test_a_passphrase_does_not_show_itself(sealed: KeyFile) -> None:
+    assert "eleven" not in repr(sealed)

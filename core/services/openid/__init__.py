@@ -1,0 +1,1 @@
+"""Talking to OpenID issuers: their keys, and a person's login. Nothing here opens Postgres."""

@@ -1,0 +1,213 @@
+"""What it costs that Postgres itself decides: tokens, policies, events, the gate.
+
+Usage: python -m tests.benchmarks.authority
+
+Everything runs on one durable Postgres, over connections that stay open, by turns in one run.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, text
+
+from core.db import connect
+from core.services.change import Options, running
+from core.services.overrides import set_override
+from core.sessions import begin
+from core.settings import Secret
+from tests.support.installations import Cluster, Installation
+from tests.support.redis_users import RedisAddresses
+from tests.support.servers import embedded_postgres, superuser_url
+
+ROUNDS = 300
+FLAGS = 5_000
+FACTOR = 10
+_LIST = "SELECT * FROM flagctl.flags WHERE organization_id = 1 ORDER BY key"
+_STATES = (
+    "SELECT o.* FROM flagctl.overrides o WHERE o.flag_id IN"
+    " (SELECT f.id FROM flagctl.flags f WHERE f.organization_id = 1)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """`value` is a ratio where `unit` is "×", else a time; `bound` is None where none is asked."""
+
+    name: str
+    value: float
+    unit: str
+    bound: float | None
+    detail: str = ""
+
+
+def measure() -> list[dict[str, Any]]:
+    """On a Postgres started for it, with fsync as in production."""
+    with tempfile.TemporaryDirectory(prefix="flagctl-bench-") as name:
+        folder = Path(name)
+        with embedded_postgres(folder, durable=True) as postgres:
+            nowhere = RedisAddresses(*[Secret("")] * 3)
+            cluster = Cluster(superuser_url(postgres), nowhere, folder / "keys")
+            try:
+                with cluster.installation() as installation:
+                    return [asdict(figure) for figure in _figures(installation)]
+            finally:
+                cluster.close()
+
+
+def _figures(installation: Installation) -> Iterator[Figure]:
+    yield _one_set(installation)
+    yield _token(installation)
+    seconds = [_change_of(installation, FLAGS), _change_of(installation, FLAGS * FACTOR)]
+    yield Figure(f"a change of {FLAGS:,} flags in one transaction", seconds[0], "s", 2.0)
+    growth = seconds[1] / seconds[0]
+    detail = f"{seconds[1]:.2f} s"
+    yield Figure(f"{FLAGS * FACTOR:,} flags / {FLAGS:,} flags", growth, "×", 12.0, detail)
+    yield _listing(installation)
+
+
+def _one_set(installation: Installation) -> Figure:
+    """The statements of `flagctl set` against an insert and a commit, on one connection."""
+    with installation.change() as change:
+        change.session.execute(text(_new_flags(1)))
+    installation.run("CREATE TABLE public.plain (id bigint GENERATED ALWAYS AS IDENTITY, t text)")
+    installation.run(f"GRANT INSERT ON public.plain TO {installation.prefix}_admin")
+    installation.run(f"GRANT USAGE ON SCHEMA public TO {installation.prefix}_admin")
+    with connect(installation.admin_url, application_name="bench") as connection:
+
+        def write(number: int) -> None:
+            opened = begin(connection, installation.token, read_only=False)
+            with running(opened, Options()) as change:
+                set_override(change, "flag_1_1", "prod", ("on", "off")[number % 2])
+
+        def insert(number: int) -> None:
+            connection.execute(text("INSERT INTO public.plain (t) VALUES (:t)"), {"t": number})
+            connection.commit()
+
+        pairs = [
+            (_in_postgres(connection, write, n), _in_postgres(connection, insert, n))
+            for n in range(ROUNDS + 10)
+        ][10:]
+    ratio = statistics.median(a / b for a, b in pairs)
+    medians = [statistics.median(column) * 1e3 for column in zip(*pairs, strict=True)]
+    detail = f"{medians[0]:.2f} ms / {medians[1]:.2f} ms"
+    return Figure("time in Postgres of a set / insert and commit", ratio, "×", 3.0, detail)
+
+
+def _in_postgres(connection: Connection, work: Callable[[int], None], number: int) -> float:
+    """The time that Postgres has a statement or a commit of this connection."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    waited = 0.0
+    wait = driver.wait
+
+    def timed(*arguments: Any, **options: Any) -> Any:
+        nonlocal waited
+        began = time.perf_counter()
+        try:
+            return wait(*arguments, **options)
+        finally:
+            waited += time.perf_counter() - began
+
+    driver.wait = timed  # type: ignore[method-assign]
+    try:
+        work(number)
+    finally:
+        driver.wait = wait  # type: ignore[method-assign]
+    return waited
+
+
+def _token(installation: Installation) -> Figure:
+    token = installation.token.reveal()
+    with installation.connect() as connection:
+        times = []
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            connection.execute("SELECT flagctl.verify_token(%s, NULL)", [token])
+            times.append(time.perf_counter() - began)
+    return Figure("verifying a token (3,072 bits)", statistics.median(times) * 1e3, "ms", None)
+
+
+def _new_flags(count: int) -> str:
+    return (
+        "INSERT INTO flagctl.flags (organization_id, key, type, variants, on_variant, off_variant)"
+        f""" SELECT 1, 'flag_{count}_' || i, 'boolean', '{{"on": true, "off": false}}', 'on',"""
+        f" 'off' FROM generate_series(1, {count}) i"
+    )
+
+
+def _change_of(installation: Installation, count: int) -> float:
+    """Seconds for turning the global default of so many flags, by the CLI's login."""
+    with installation.change() as change:
+        change.session.execute(text("SET LOCAL statement_timeout = '5min'"))
+        change.session.execute(text(_new_flags(count)))
+    installation.run("ANALYZE")
+    turned = text(
+        "UPDATE flagctl.flags SET default_enabled = NOT default_enabled WHERE key LIKE :keys"
+    )
+    began = time.perf_counter()
+    with installation.change() as change:
+        change.session.execute(text("SET LOCAL statement_timeout = '5min'"))
+        done = change.session.execute(turned, {"keys": f"flag\\_{count}\\_%"})
+        assert done.rowcount == count
+    took = time.perf_counter() - began
+    with installation.change(confirmed=True) as change:
+        change.session.execute(text("SET LOCAL statement_timeout = '5min'"))
+        keep = FLAGS if count == FLAGS else 0
+        if not keep:
+            change.session.execute(
+                text("DELETE FROM flagctl.flags WHERE key LIKE :keys"),
+                {"keys": f"flag\\_{count}\\_%"},
+            )
+    installation.run("VACUUM ANALYZE")
+    return took
+
+
+def _listing(installation: Installation) -> Figure:
+    """All flags, read with the policies and, by the owner, without."""
+    with _reading(installation, "admin") as member, _reading(installation, "owner") as owner:
+
+        def read(connection: psycopg.Connection[Any]) -> float:
+            began = time.perf_counter()
+            rows = connection.execute(_LIST).fetchall()
+            connection.execute(_STATES).fetchall()
+            assert len(rows) > FLAGS
+            return time.perf_counter() - began
+
+        pairs = [(read(member), read(owner)) for _ in range(ROUNDS // 6)]
+    ratio = statistics.median(a / b for a, b in pairs)
+    medians = [statistics.median(column) * 1e3 for column in zip(*pairs, strict=True)]
+    detail = f"{medians[0]:.1f} ms / {medians[1]:.1f} ms"
+    return Figure(f"list of {FLAGS:,} flags with / without policies", ratio, "×", 1.3, detail)
+
+
+@contextmanager
+def _reading(installation: Installation, login: str) -> Iterator[psycopg.Connection[Any]]:
+    with installation.connect(login) as connection, connection.transaction():
+        if login == "owner":
+            connection.execute(f"SET ROLE {installation.prefix}_owner".encode())
+        else:
+            connection.execute(
+                "SELECT flagctl.begin_change(%s, NULL, NULL, 'bench')",
+                [installation.token.reveal()],
+            )
+        yield connection
+
+
+def show(figures: list[dict[str, Any]]) -> None:
+    for figure in figures:
+        bound = "" if figure["bound"] is None else f" (at most {figure['bound']:g})"
+        detail = f"  {figure['detail']}" if figure["detail"] else ""
+        print(f"{figure['name']}: {figure['value']:.2f} {figure['unit']}{bound}{detail}")
+
+
+if __name__ == "__main__":
+    show(measure())
+    sys.exit(0)

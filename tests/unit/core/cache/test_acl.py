@@ -1,0 +1,51 @@
+"""The rules of Redis's users, against what the code sends."""
+
+import hashlib
+import re
+from fnmatch import fnmatchcase
+
+from core.cache import acl, keys, scripts
+from core.notifications import CHANNEL
+
+
+def commands(user: acl.User) -> set[str]:
+    return {rule[1:] for rule in user.rules if rule.startswith("+")}
+
+
+def test_the_script_may_call_what_it_calls() -> None:
+    called = {name.lower() for name in re.findall(r"redis\.call\('(\w+)'", scripts.PUT_IF_NEWER)}
+    assert called
+    assert commands(acl.writer()) == {*called, "eval", "publish"}
+    assert commands(acl.reader()) == {*called, "eval", "subscribe", "ping", "client|setname"}
+
+
+def test_every_key_fits_and_others_do_not() -> None:
+    assert fnmatchcase(keys.snapshot_key("0123456789abcdef"), keys.PATTERN)
+    assert not fnmatchcase("flagctl:0123456789abcdef:1:snapshot", keys.PATTERN)
+
+
+def test_nothing_is_left_of_earlier_rights() -> None:
+    for user in (acl.writer(), acl.reader()):
+        rules = list(user.rules)
+        for first, given in (
+            ("resetkeys", f"~{keys.PATTERN}"),
+            ("resetchannels", f"&{CHANNEL}"),
+            ("-@all", "+eval"),
+        ):
+            assert rules.index(first) < rules.index(given)
+        assert [rule for rule in rules if rule[0] in "~&"] == [f"~{keys.PATTERN}", f"&{CHANNEL}"]
+        assert not [rule for rule in rules if rule.startswith(("+@", "%", "(", "nopass", ">"))]
+
+
+def test_another_database_takes_select() -> None:
+    assert commands(acl.reader(database=1)) - commands(acl.reader()) == {"select"}
+    assert commands(acl.writer(database=1)) - commands(acl.writer()) == {"select"}
+
+
+def test_a_password_shows_as_a_digest_and_is_the_only_one() -> None:
+    user = acl.writer("w").with_password("a needle of a password")
+    digest = hashlib.sha256(b"a needle of a password").hexdigest()
+    assert user.rules[-2:] == ("resetpass", f"#{digest}")
+    assert "needle" not in user.command() + user.line() + repr(user)
+    assert user.command().startswith("ACL SETUSER w on ")
+    assert user.line() == user.command().replace("ACL SETUSER", "user")
