@@ -1,13 +1,15 @@
 """Postgres and PyJWT give one verdict on every token of the table."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from core.auth.tokens import Claims
 from tests.support.installations import Cluster
 from tests.support.tokens.in_postgres import Judge, agree, judge
-from tests.support.tokens.maker import SIZES, Maker, maker, verdict
+from tests.support.tokens.maker import NOW, SIZES, Maker, maker, verdict
 from tests.support.tokens.table import table_for
 
 
@@ -31,3 +33,25 @@ def test_the_whole_table(postgres: Judge, key: Maker) -> None:
     assert {n: (found[n], said[n]) for n in tokens if not agree(found[n], said[n])} == {}
     good = {name for name, case in table.items() if case.accepted}
     assert {n for n in tokens if isinstance(found[n], Claims)} == good
+
+
+def test_a_remembered_token_is_judged_by_its_times_again(postgres: Judge, key: Maker) -> None:
+    postgres.remember(key.good)
+    for hours in (-2, -1, 0, 1, 2):
+        at = NOW + timedelta(hours=hours)
+        [found] = postgres.verdicts([key.good], at)
+        assert isinstance(found, Claims) == (hours in (0, 1)), hours
+        assert agree(found, verdict(key, key.good, at))
+
+
+def test_a_remembered_token_is_worth_nothing_under_another_key(
+    cluster: Cluster, key: Maker
+) -> None:
+    """A key that took over the name of the one that signed it."""
+    other = replace(key, private=key.foreign, foreign=key.private)
+    with cluster.installation() as installation:
+        with judge(installation, key) as postgres:
+            postgres.remember(key.good)
+        with judge(installation, other) as postgres:
+            found = postgres.verdicts([key.good, other.good])
+    assert [isinstance(one, Claims) for one in found] == [False, True]

@@ -174,9 +174,9 @@ def _new_key(bits: int) -> rsa.RSAPrivateKey:
     return key
 
 
-def verdict(maker: Maker, token: str) -> tokens.Claims | str:
-    """What PyJWT and our checks say at NOW: the claims, or why not."""
+def verdict(maker: Maker, token: str, at: datetime = NOW) -> tokens.Claims | str:
+    """What PyJWT and our checks say: the claims, or why not."""
     try:
-        return tokens.verify(token, maker.trusted, NOW)
+        return tokens.verify(token, maker.trusted, at)
     except UnauthenticatedError as error:
         return error.message
