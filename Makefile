@@ -48,6 +48,10 @@ wheels: $(VENV)/.wheels ## Prove that every pinned package has a wheel for Pytho
 test-oldest: $(VENV)/.dev ## The same tests on Debian's postgresql-15 and redis-server
 	@sh tests/oldest.sh $(BIN)/pytest -n 2 --dist worksteal $(TESTS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.dev ## Compare the two verdicts on FUZZ=100000 tokens that differ from good ones
+	@FLAGCTL_TEST_FUZZ=$(or $(FUZZ),100000) $(BIN)/pytest -q tests/integration/test_verdicts_fuzz.py
+
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure, as ratios within one run; takes minutes, wants wrk
 	@$(BIN)/python -m tests.benchmarks

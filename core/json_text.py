@@ -7,7 +7,7 @@ character. `parse` is the only way user JSON enters flagctl.
 import json
 import re
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from math import isinf
 from typing import TypeAlias
 
@@ -19,6 +19,9 @@ MAX_DEPTH = 64
 MAX_INTEGER_DIGITS = 4_000  # Python and many clients stop a little above
 _EXACT_INTEGERS_END = 1e16  # from here on repr() of a float uses an exponent
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_FAR_EXPONENT = re.compile(
+    "[eE][+-]?[0-9]{5}"
+)  # only a zero has one, and Postgres has no such zero
 
 
 class _Pairs(list[tuple[str, object]]):
@@ -108,10 +111,7 @@ def _number(digits: _Number, place: str, what: str) -> int | float:
 
 
 def _is_exact(digits: str, value: float) -> bool:
-    try:
-        return Decimal(digits) == Decimal(repr(value))
-    except InvalidOperation:  # an exponent that even Decimal cannot hold
-        return False
+    return not _FAR_EXPONENT.search(digits) and Decimal(digits) == Decimal(repr(value))
 
 
 def _check_text(text: str, place: str, what: str) -> None:

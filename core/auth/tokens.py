@@ -10,6 +10,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any, Final
 
 from core import json_text
@@ -22,6 +23,7 @@ MAX_KEY_BITS: Final = 4_096
 PUBLIC_EXPONENT: Final = 65_537
 _MAX_TOKEN_LENGTH: Final = 16_384
 _MAX_SUBJECT_LENGTH: Final = 255
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _END_OF_TIME: Final = 253_402_300_799  # the year 9999, in seconds since 1970
 _REQUIRED: Final = ("exp", "iat", "iss", "aud", "sub")
 _FORM: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
@@ -121,7 +123,8 @@ def verify(token: str, key: TrustedKey, now: datetime) -> Claims:
 
 
 def _claims(payload: dict[str, Any], key: TrustedKey, now: datetime) -> Claims:
-    issued_at, expires_at = _time(payload, "iat"), _time(payload, "exp")
+    issued, expires = _time(payload, "iat"), _time(payload, "exp")
+    starts = max(issued, _time(payload, "nbf")) if "nbf" in payload else issued
     subject, token_id = payload["sub"], payload.get("jti")
     if not isinstance(subject, str) or not 1 <= len(subject) <= _MAX_SUBJECT_LENGTH:
         raise UnauthenticatedError(
@@ -130,31 +133,42 @@ def _claims(payload: dict[str, Any], key: TrustedKey, now: datetime) -> Claims:
         )
     if "jti" in payload and not isinstance(token_id, str):
         raise UnauthenticatedError("the token's `jti` is not a text", hint=_ISSUE_HINT)
-    if expires_at <= now - LEEWAY:
+    if expires <= _seconds(now - _EPOCH - LEEWAY):
+        raise UnauthenticatedError(f"the token expired at {_shown(expires)}", hint=_ISSUE_HINT)
+    if starts > _seconds(now - _EPOCH + LEEWAY):
         raise UnauthenticatedError(
-            f"the token expired at {expires_at:%Y-%m-%d %H:%M:%S} UTC", hint=_ISSUE_HINT
-        )
-    starts = _time(payload, "nbf") if "nbf" in payload else issued_at
-    if max(issued_at, starts) > now + LEEWAY:
-        raise UnauthenticatedError(
-            f"the token is not valid before {max(issued_at, starts):%Y-%m-%d %H:%M:%S} UTC",
+            f"the token is not valid before {_shown(starts)}",
             hint="check the clocks of this machine and of the issuer",
         )
-    if expires_at - issued_at > key.max_lifetime:
+    if expires - issued > _seconds(key.max_lifetime):
         raise UnauthenticatedError(
             f"the token lives longer than its issuer may give: {key.max_lifetime}",
             hint=_ISSUE_HINT,
         )
-    return Claims(key.issuer, subject, issued_at, expires_at, token_id)
+    return Claims(key.issuer, subject, _datetime(issued), _datetime(expires), token_id)
 
 
-def _time(payload: dict[str, Any], name: str) -> datetime:
+def _time(payload: dict[str, Any], name: str) -> Fraction:
+    """Seconds since 1970, exactly as the token says: datetimes end at microseconds, and rounded
+    they can fall on the other side of an edge than in Postgres."""
     value = payload[name]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UnauthenticatedError(f"the token's `{name}` is not a number", hint=_ISSUE_HINT)
     if not 0 <= value <= _END_OF_TIME:
         raise UnauthenticatedError(f"the token's `{name}` is out of range", hint=_ISSUE_HINT)
-    return datetime.fromtimestamp(value, UTC)
+    return Fraction(repr(value))
+
+
+def _seconds(duration: timedelta) -> Fraction:
+    return Fraction(duration // timedelta(microseconds=1), 1_000_000)
+
+
+def _datetime(seconds: Fraction) -> datetime:
+    return _EPOCH + timedelta(microseconds=int(seconds * 1_000_000))
+
+
+def _shown(seconds: Fraction) -> str:
+    return f"{_datetime(seconds):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -33,13 +33,37 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION flagctl.significant_digits(digits text) RETURNS integer
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+RETURN length(trim('0' FROM translate(digits, '-.', '')));
+
+-- The shortest number that leads to a double, as Python and JavaScript write it. Postgres writes a
+-- longer one where that lies halfway to the next double, as 1e23 does; it has 15 or 16 digits then.
+CREATE FUNCTION flagctl.shortest_number(value float8) RETURNS numeric
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
+AS $$
+DECLARE
+    written numeric := value::text;
+    shorter numeric;
+BEGIN
+    FOREACH shorter IN ARRAY ARRAY[value::numeric,
+        to_char(written, '9.999999999999999EEEE')::numeric] LOOP
+        IF flagctl.significant_digits(shorter::text) < flagctl.significant_digits(written::text)
+            AND abs(shorter) < 1.7976931348623158e308 AND shorter::float8 = value THEN
+            RETURN shorter;
+        END IF;
+    END LOOP;
+    RETURN written;
+END
+$$;
+
 -- Whether a double or an integer of a sane length holds exactly this number.
 CREATE FUNCTION flagctl.is_exact_number(digits text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
-RETURN CASE WHEN digits ~ '[.eE]'
-    THEN length(digits) <= 4000 AND digits::numeric = digits::float8::text::numeric
-    ELSE length(ltrim(digits, '-')) <= 4000 END;
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+RETURN CASE WHEN digits !~ '[.eE]' THEN length(ltrim(digits, '-')) <= 4000
+    WHEN length(digits) > 4000 OR digits ~ '[eE][+-]?[0-9]{5}' THEN false
+    ELSE digits::numeric = flagctl.shortest_number(digits::float8) END;
 
 -- One part of a token as a document. No key stands twice, nothing is nested deeper than 64 levels.
 CREATE FUNCTION flagctl.token_document(part text, what text) RETURNS jsonb
@@ -143,12 +167,13 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION flagctl.check_claims(claims jsonb, max_lifetime_seconds integer) RETURNS void
+CREATE FUNCTION flagctl.check_claims(claims jsonb, max_lifetime_seconds integer, at timestamptz)
+    RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     leeway CONSTANT numeric := 30;
-    now_seconds numeric := extract(epoch FROM clock_timestamp());
+    now_seconds numeric := extract(epoch FROM at);
     issued numeric := flagctl.token_time(claims, 'iat');
     expires numeric := flagctl.token_time(claims, 'exp');
     starts numeric := greatest(issued,
@@ -220,7 +245,9 @@ $$;
 -- What a token says, once its form, signature, issuer, audience and times were found good:
 -- {"claims", "issuers": [id], "key_id", "built_in"}, and "new" with what to remember of a token
 -- that was not seen before. An issuer that several organizations trust has a row for each.
-CREATE FUNCTION flagctl.verify_token(token text, organization text) RETURNS jsonb
+-- Nobody but the owner may call it, so nobody else chooses the time.
+CREATE FUNCTION flagctl.verify_token(token text, organization text,
+    at timestamptz DEFAULT clock_timestamp()) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -251,7 +278,7 @@ BEGIN
     FOR candidate IN
         SELECT i.id, i.audience, i.built_in, i.max_lifetime_seconds, k.modulus,
             k.id IS NOT NULL AS is_known,
-            k.revoked_at IS NOT NULL OR k.expires_at <= clock_timestamp() AS is_over
+            k.revoked_at IS NOT NULL OR k.expires_at <= at AS is_over
         FROM flagctl.issuers i
             LEFT JOIN flagctl.issuer_keys k ON k.issuer_id = i.id AND k.key_id = header ->> 'kid'
         WHERE i.issuer = claims ->> 'iss' AND (organization IS NULL OR i.built_in
@@ -284,7 +311,7 @@ BEGIN
             hint := NULL;
             audience := quote_literal(candidate.audience);
         ELSE
-            PERFORM flagctl.check_claims(claims, candidate.max_lifetime_seconds);
+            PERFORM flagctl.check_claims(claims, candidate.max_lifetime_seconds, at);
             issuers := issuers || candidate.id;
             built_in := candidate.built_in;
         END IF;
@@ -303,10 +330,11 @@ $$;
 """
 
 DROP = """
-DROP FUNCTION flagctl.verify_token(text, text), flagctl.read_token(text),
-    flagctl.check_claims(jsonb, integer),
-    flagctl.token_time(jsonb, text), flagctl.verify_rs256(text, bytea, bytea),
-    flagctl.number_of(bytea), flagctl.token_document(text, text), flagctl.is_exact_number(text),
+DROP FUNCTION flagctl.verify_token(text, text, timestamptz), flagctl.read_token(text),
+    flagctl.check_claims(jsonb, integer, timestamptz), flagctl.token_time(jsonb, text),
+    flagctl.verify_rs256(text, bytea, bytea), flagctl.number_of(bytea),
+    flagctl.token_document(text, text), flagctl.is_exact_number(text),
+    flagctl.shortest_number(float8), flagctl.significant_digits(text),
     flagctl.base64url_decode(text), flagctl.refuse_token(text, text);
 """
 

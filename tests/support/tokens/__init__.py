@@ -1,0 +1,1 @@
+"""Good and bad tokens: one table for whoever verifies them."""
