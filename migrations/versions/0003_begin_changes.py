@@ -176,7 +176,10 @@ $$;
 CREATE FUNCTION flagctl.remember_token(verified jsonb) RETURNS void
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    DELETE FROM flagctl.verified_tokens v WHERE v.expires_at < now() - interval '1 minute';
+    -- Another one's open transaction may be tidying up too: it is not waited for.
+    DELETE FROM flagctl.verified_tokens v WHERE v.digest IN (SELECT o.digest
+        FROM flagctl.verified_tokens o WHERE o.expires_at < now() - interval '1 minute'
+        FOR UPDATE SKIP LOCKED);
     INSERT INTO flagctl.verified_tokens (digest, modulus, header, claims, expires_at)
         VALUES (decode(verified -> 'new' ->> 'digest', 'hex'),
             decode(verified -> 'new' ->> 'modulus', 'hex'), verified -> 'new' -> 'header',
