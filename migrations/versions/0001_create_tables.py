@@ -249,7 +249,9 @@ CREATE TABLE flagctl.tokens (
         CONSTRAINT tokens_organization_fkey REFERENCES flagctl.organizations,
     issuer_id bigint NOT NULL CONSTRAINT tokens_issuer_fkey REFERENCES flagctl.issuers,
     jti uuid NOT NULL CONSTRAINT tokens_jti_unique UNIQUE,
-    subject text NOT NULL,
+    -- An actor's id is its subject: it must not look like an owner's or another issuer's.
+    subject text NOT NULL
+        CONSTRAINT tokens_subject_is_no_other_actor CHECK (subject !~ '^owner:|#'),
     expires_at timestamptz NOT NULL,
     revoked_at timestamptz,
     version integer NOT NULL DEFAULT 1,
