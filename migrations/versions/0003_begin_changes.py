@@ -158,7 +158,9 @@ DECLARE
     change jsonb := flagctl.open_change(flagctl.actor_of(verified, organization), reason,
         client_version);
 BEGIN
-    PERFORM set_config('application_name', 'flagctl ' || (change ->> 'actor_name'), true);
+    -- Every login of the server sees it, also one of another organization: no name, but a number.
+    PERFORM set_config('application_name',
+        'flagctl member ' || (change #>> '{grants,0,member_id}'), true);
     IF current_setting('transaction_read_only')::boolean THEN
         RETURN change;
     END IF;
