@@ -132,11 +132,17 @@ AS $$
 DECLARE
     change jsonb := actor || jsonb_build_object('change_id', gen_random_uuid(),
         'reason', reason, 'client_version', client_version);
+    before text := coalesce(current_setting('flagctl.change', true), '');
 BEGIN
-    IF coalesce(current_setting('flagctl.change', true), '') <> '' THEN
+    -- What another client left behind on a pooled connection is no change.
+    IF left(before, 64) = flagctl.seal(substr(before, 66)) THEN
         RAISE EXCEPTION USING errcode = 'FC002',
             message = 'this transaction has begun a change already',
             hint = 'end it with COMMIT or ROLLBACK first';
+    END IF;
+    IF char_length(reason) > 2000 OR char_length(client_version) > 200 THEN
+        RAISE EXCEPTION USING errcode = 'FC002',
+            message = 'a reason has 2000 characters, and the version of a client 200, at most';
     END IF;
     IF NOT current_setting('transaction_read_only')::boolean THEN
         PERFORM pg_current_xact_id();
