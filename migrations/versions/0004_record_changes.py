@@ -231,6 +231,16 @@ DECLARE
         client_version);
     tenant bigint := change ->> 'organization_id';
 BEGIN
+    -- Refusals cost a member nothing: who wrote nothing else lately gets ten a minute on record.
+    PERFORM FROM flagctl.organizations o WHERE o.id = tenant FOR NO KEY UPDATE;
+    IF (SELECT count(*) >= 10 FROM (
+            SELECT a.action, a.occurred_at FROM flagctl.audit_events a
+            WHERE a.organization_id = tenant AND a.actor = change ->> 'actor'
+            ORDER BY a.seq DESC LIMIT 10) AS last
+        WHERE last.action = 'denied'
+            AND last.occurred_at > clock_timestamp() - interval '1 minute') THEN
+        RETURN;
+    END IF;
     PERFORM flagctl.record_event(tenant, 'organization', tenant, change ->> 'organization', NULL,
         'denied', NULL, NULL, NULL);
 END
