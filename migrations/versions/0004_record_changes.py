@@ -491,6 +491,15 @@ BEGIN
 END
 $$;
 
+-- A token or key that came into wrong hands stays revoked: who needs one gets a new one.
+CREATE FUNCTION flagctl.keep_revoked() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION USING errcode = 'FC004', message = 'what was revoked stays revoked';
+END
+$$;
+
 CREATE FUNCTION flagctl.refuse_change() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -551,6 +560,9 @@ CREATE TRIGGER touch BEFORE UPDATE ON flagctl.config_values
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.config_values
     FOR EACH ROW EXECUTE FUNCTION flagctl.config_value_changed();
 
+CREATE TRIGGER keep_revoked BEFORE UPDATE ON flagctl.api_keys FOR EACH ROW
+    WHEN (NEW.revoked_at IS DISTINCT FROM OLD.revoked_at AND OLD.revoked_at IS NOT NULL)
+    EXECUTE FUNCTION flagctl.keep_revoked();
 CREATE TRIGGER touch BEFORE UPDATE ON flagctl.api_keys
     FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.api_keys
@@ -561,6 +573,9 @@ CREATE TRIGGER touch BEFORE UPDATE ON flagctl.members
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.members
     FOR EACH ROW EXECUTE FUNCTION flagctl.member_changed();
 
+CREATE TRIGGER keep_revoked BEFORE UPDATE ON flagctl.tokens FOR EACH ROW
+    WHEN (NEW.revoked_at IS DISTINCT FROM OLD.revoked_at AND OLD.revoked_at IS NOT NULL)
+    EXECUTE FUNCTION flagctl.keep_revoked();
 CREATE TRIGGER touch BEFORE UPDATE ON flagctl.tokens
     FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE ON flagctl.tokens
