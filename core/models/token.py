@@ -3,6 +3,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    CheckConstraint,
     ForeignKeyConstraint,
     Identity,
     Index,
@@ -26,6 +27,7 @@ class Token(Base):
         ),
         ForeignKeyConstraint(["issuer_id"], ["flagctl.issuers.id"], name="tokens_issuer_fkey"),
         UniqueConstraint("jti", name="tokens_jti_unique"),
+        CheckConstraint("subject !~ '^owner:|#'", name="tokens_subject_is_no_other_actor"),
         Index("tokens_organization_idx", "organization_id", text("created_at DESC")),
         Index("tokens_issuer_idx", "issuer_id"),
     )

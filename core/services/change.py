@@ -28,7 +28,9 @@ _OUTCOME = text("SELECT flagctl.outcome()")
 _LOCK = text("SELECT id FROM flagctl.organizations WHERE id = :id FOR NO KEY UPDATE")
 _PATIENCE_SECONDS = 60.0  # for a queue that moves; one holder alone gets `lock_timeout`, 5 s
 _HOLDER = text(
-    "SELECT a.application_name, a.usename, a.pid, o.xmax::text AS xid FROM flagctl.organizations o"
+    "SELECT coalesce((SELECT 'flagctl ' || m.email FROM flagctl.members m"
+    " WHERE a.application_name = 'flagctl member ' || m.id), a.application_name)"
+    " AS application_name, a.usename, a.pid, o.xmax::text AS xid FROM flagctl.organizations o"
     " JOIN pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = o.xmax AND l.granted"
     " JOIN pg_stat_activity a ON a.pid = l.pid WHERE o.id = :id"
 )

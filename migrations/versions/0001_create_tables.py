@@ -249,7 +249,9 @@ CREATE TABLE flagctl.tokens (
         CONSTRAINT tokens_organization_fkey REFERENCES flagctl.organizations,
     issuer_id bigint NOT NULL CONSTRAINT tokens_issuer_fkey REFERENCES flagctl.issuers,
     jti uuid NOT NULL CONSTRAINT tokens_jti_unique UNIQUE,
-    subject text NOT NULL,
+    -- An actor's id is its subject: it must not look like an owner's or another issuer's.
+    subject text NOT NULL
+        CONSTRAINT tokens_subject_is_no_other_actor CHECK (subject !~ '^owner:|#'),
     expires_at timestamptz NOT NULL,
     revoked_at timestamptz,
     version integer NOT NULL DEFAULT 1,
@@ -334,6 +336,25 @@ INSERT INTO flagctl.environments (organization_id, key, confirm)
     WHERE key = 'default';
 """
 
+# EXPLAIN estimates with what ANALYZE saw of all organizations, and any login may EXPLAIN: texts and
+# ids could be found in it by halving. Nothing is planned better with them.
+STATISTICS = """
+DO $$
+DECLARE
+    found record;
+BEGIN
+    FOR found IN SELECT a.attrelid::regclass AS relation, a.attname FROM pg_attribute a
+        JOIN pg_class c ON c.oid = a.attrelid
+        WHERE c.relnamespace = 'flagctl'::regnamespace AND c.relkind = 'r' AND a.attnum > 0
+            AND a.atttypid IN ('text'::regtype, 'uuid'::regtype)
+    LOOP
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS 0', found.relation,
+            found.attname);
+    END LOOP;
+END
+$$;
+"""
+
 DROP = """
 DROP TABLE flagctl.audit_event_revisions, flagctl.audit_events, flagctl.verified_tokens,
     flagctl.tokens, flagctl.members,
@@ -345,6 +366,7 @@ DROP TABLE flagctl.audit_event_revisions, flagctl.audit_events, flagctl.verified
 
 def upgrade() -> None:
     execute(TABLES)
+    execute(STATISTICS)
     execute(SEED)
 
 

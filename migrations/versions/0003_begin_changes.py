@@ -143,6 +143,10 @@ BEGIN
             message = 'this transaction has begun a change already',
             hint = 'end it with COMMIT or ROLLBACK first';
     END IF;
+    IF char_length(reason) > 2000 OR char_length(client_version) > 200 THEN
+        RAISE EXCEPTION USING errcode = 'FC002',
+            message = 'a reason has 2000 characters, and the version of a client 200, at most';
+    END IF;
     IF NOT current_setting('transaction_read_only')::boolean THEN
         PERFORM pg_current_xact_id();
     END IF;
@@ -164,7 +168,9 @@ DECLARE
     change jsonb := flagctl.open_change(flagctl.actor_of(verified, organization), reason,
         client_version);
 BEGIN
-    PERFORM set_config('application_name', 'flagctl ' || (change ->> 'actor_name'), true);
+    -- Every login of the server sees it, also one of another organization: no name, but a number.
+    PERFORM set_config('application_name',
+        'flagctl member ' || (change #>> '{grants,0,member_id}'), true);
     IF current_setting('transaction_read_only')::boolean THEN
         RETURN change;
     END IF;
@@ -182,7 +188,10 @@ $$;
 CREATE FUNCTION flagctl.remember_token(verified jsonb) RETURNS void
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    DELETE FROM flagctl.verified_tokens v WHERE v.expires_at < now() - interval '1 minute';
+    -- Another one's open transaction may be tidying up too: it is not waited for.
+    DELETE FROM flagctl.verified_tokens v WHERE v.digest IN (SELECT o.digest
+        FROM flagctl.verified_tokens o WHERE o.expires_at < now() - interval '1 minute'
+        FOR UPDATE SKIP LOCKED);
     INSERT INTO flagctl.verified_tokens (digest, modulus, header, claims, expires_at)
         VALUES (decode(verified -> 'new' ->> 'digest', 'hex'),
             decode(verified -> 'new' ->> 'modulus', 'hex'), verified -> 'new' -> 'header',

@@ -79,24 +79,36 @@ RETURN jsonb_build_object('format', 1, 'id', k.key_id,
 """
 
 RECORDING = """
+-- Whether the actor of a change may, in these environments or (NULL) in the whole organization. An
+-- empty list of them needs the permission somewhere all the same.
+CREATE FUNCTION flagctl.check_rights(change jsonb, permission text, needed bigint[]) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    places jsonb := change -> 'rights' -> permission;
+    refused text;
+BEGIN
+    IF change ? 'is_owner' OR coalesce(places = 'true'
+            OR places <> '[]' AND places @> to_jsonb(needed), false) THEN
+        RETURN;
+    END IF;
+    SELECT string_agg(e.key, ', ' ORDER BY e.id) INTO refused FROM flagctl.environments e
+        WHERE e.id = ANY (needed) AND NOT places @> to_jsonb(e.id);
+    RAISE EXCEPTION USING errcode = 'FC004',
+        message = format('%s may not do this in %s', change ->> 'actor_name',
+            coalesce(refused, 'the organization ' || (change ->> 'organization'))),
+        hint = '`flagctl whoami` shows your roles';
+END
+$$;
+
 -- The gate. Every change of what an environment serves must raise its revision, and nobody does
 -- so who may not act there, by whichever table or statement the change comes.
 CREATE FUNCTION flagctl.raise_revisions(change jsonb, affected bigint[], permission text)
     RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    places jsonb := change -> 'rights' -> permission;
-    refused text;
 BEGIN
-    IF NOT change ? 'is_owner'
-        AND NOT coalesce(places = 'true' OR places @> to_jsonb(affected), false) THEN
-        SELECT string_agg(e.key, ', ' ORDER BY e.id) INTO refused FROM flagctl.environments e
-            WHERE e.id = ANY (affected) AND NOT places @> to_jsonb(e.id);
-        RAISE EXCEPTION USING errcode = 'FC004',
-            message = format('%s may not do this in %s', change ->> 'actor_name', refused),
-            hint = '`flagctl whoami` shows your roles';
-    END IF;
+    PERFORM flagctl.check_rights(change, permission, affected);
     UPDATE flagctl.environments e
         SET revision = e.revision + 1, stamp = gen_random_uuid(),
             revised_in = (change ->> 'change_id')::uuid
@@ -131,10 +143,12 @@ $$;
 
 -- Writes one audit event and raises the revision of each affected environment, once a change.
 -- The organization's row lock makes seq gapless and its order the order of the commits.
+-- Who is named must have had the right: a statement can put another sealed change of the same
+-- transaction in place once the policies have answered.
 CREATE FUNCTION flagctl.record_event(
     organization bigint, entity_type text, entity_id bigint, entity_key text,
     in_environment bigint, action text, before jsonb, after jsonb, affected bigint[],
-    permission text DEFAULT 'edit')
+    permission text DEFAULT 'edit', needed bigint[] DEFAULT NULL)
     RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -155,6 +169,9 @@ BEGIN
     END IF;
     IF (change ->> 'organization_id')::bigint <> organization AND NOT change ? 'is_owner' THEN
         RAISE EXCEPTION USING errcode = 'FC004', message = 'this belongs to another organization';
+    END IF;
+    IF action <> 'denied' THEN
+        PERFORM flagctl.check_rights(change, permission, coalesce(needed, affected));
     END IF;
     SELECT a.seq, a.occurred_at, a.change_id INTO last FROM flagctl.audit_events a
         WHERE a.organization_id = organization ORDER BY a.seq DESC LIMIT 1;
@@ -214,6 +231,16 @@ DECLARE
         client_version);
     tenant bigint := change ->> 'organization_id';
 BEGIN
+    -- Refusals cost a member nothing: who wrote nothing else lately gets ten a minute on record.
+    PERFORM FROM flagctl.organizations o WHERE o.id = tenant FOR NO KEY UPDATE;
+    IF (SELECT count(*) >= 10 FROM (
+            SELECT a.action, a.occurred_at FROM flagctl.audit_events a
+            WHERE a.organization_id = tenant AND a.actor = change ->> 'actor'
+            ORDER BY a.seq DESC LIMIT 10) AS last
+        WHERE last.action = 'denied'
+            AND last.occurred_at > clock_timestamp() - interval '1 minute') THEN
+        RETURN;
+    END IF;
     PERFORM flagctl.record_event(tenant, 'organization', tenant, change ->> 'organization', NULL,
         'denied', NULL, NULL, NULL);
 END
@@ -263,7 +290,9 @@ BEGIN
     PERFORM flagctl.record_event(e.organization_id, 'environment', e.id, e.key, NULL,
         CASE TG_OP WHEN 'INSERT' THEN 'create' ELSE lower(TG_OP) END,
         CASE WHEN TG_OP <> 'INSERT' THEN flagctl.document(OLD) END,
-        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END, affected, 'govern');
+        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END, affected,
+        CASE TG_OP WHEN 'UPDATE' THEN 'administer' ELSE 'govern' END,
+        CASE TG_OP WHEN 'UPDATE' THEN ARRAY[e.id] END);
     RETURN NULL;
 END
 $$;
@@ -273,6 +302,7 @@ CREATE FUNCTION flagctl.flag_changed() RETURNS trigger
 AS $$
 DECLARE
     f flagctl.flags := coalesce(NEW, OLD);
+    everywhere bigint[] := flagctl.environments_of(f.organization_id);
     served boolean;
 BEGIN
     served := CASE TG_OP
@@ -293,7 +323,8 @@ BEGIN
             ELSE 'update' END,
         CASE WHEN TG_OP <> 'INSERT' THEN flagctl.document(OLD) END,
         CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END,
-        CASE WHEN served THEN flagctl.environments_of(f.organization_id) END);
+        CASE WHEN served THEN everywhere END,
+        CASE TG_OP WHEN 'DELETE' THEN 'administer' ELSE 'edit' END, everywhere);
     RETURN NULL;
 END
 $$;
@@ -332,7 +363,9 @@ BEGIN
     PERFORM flagctl.record_event(c.organization_id, 'config', c.id, c.key, NULL,
         CASE TG_OP WHEN 'INSERT' THEN 'create' ELSE lower(TG_OP) END,
         CASE WHEN TG_OP <> 'INSERT' THEN flagctl.document(OLD) END,
-        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END, affected);
+        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END, affected,
+        CASE TG_OP WHEN 'DELETE' THEN 'administer' ELSE 'edit' END,
+        flagctl.environments_of(c.organization_id));
     RETURN NULL;
 END
 $$;
@@ -389,7 +422,7 @@ BEGIN
     PERFORM flagctl.record_event(m.organization_id, 'member', m.id, m.email, m.environment_id,
         CASE TG_OP WHEN 'INSERT' THEN 'create' ELSE lower(TG_OP) END,
         CASE WHEN TG_OP <> 'INSERT' THEN flagctl.document(OLD) END,
-        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END, NULL);
+        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END, NULL, 'govern');
     RETURN NULL;
 END
 $$;
@@ -402,7 +435,8 @@ BEGIN
         CASE WHEN TG_OP = 'INSERT' THEN 'create'
             WHEN OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL THEN 'revoke'
             ELSE 'update' END,
-        CASE WHEN TG_OP <> 'INSERT' THEN flagctl.document(OLD) END, flagctl.document(NEW), NULL);
+        CASE WHEN TG_OP <> 'INSERT' THEN flagctl.document(OLD) END, flagctl.document(NEW), NULL,
+        'govern');
     RETURN NULL;
 END
 $$;
@@ -418,7 +452,7 @@ BEGIN
         coalesce(i.organization_id, flagctl.current_organization()), 'issuer', i.id, i.issuer,
         NULL, CASE TG_OP WHEN 'INSERT' THEN 'create' ELSE lower(TG_OP) END,
         CASE WHEN TG_OP <> 'INSERT' THEN flagctl.document(OLD) END,
-        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END, NULL);
+        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END, NULL, 'govern');
     RETURN NULL;
 END
 $$;
@@ -438,7 +472,7 @@ BEGIN
             WHEN OLD.expires_at IS DISTINCT FROM NEW.expires_at THEN 'rotate'
             ELSE 'update' END,
         CASE WHEN TG_OP <> 'INSERT' THEN flagctl.document(OLD) END,
-        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END, NULL);
+        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END, NULL, 'govern');
     RETURN NULL;
 END
 $$;
@@ -454,6 +488,15 @@ BEGIN
             ELSE NEW.public_id || ' ' || NEW.revision END);
     END IF;
     RETURN NULL;
+END
+$$;
+
+-- A token or key that came into wrong hands stays revoked: who needs one gets a new one.
+CREATE FUNCTION flagctl.keep_revoked() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION USING errcode = 'FC004', message = 'what was revoked stays revoked';
 END
 $$;
 
@@ -517,6 +560,9 @@ CREATE TRIGGER touch BEFORE UPDATE ON flagctl.config_values
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.config_values
     FOR EACH ROW EXECUTE FUNCTION flagctl.config_value_changed();
 
+CREATE TRIGGER keep_revoked BEFORE UPDATE ON flagctl.api_keys FOR EACH ROW
+    WHEN (NEW.revoked_at IS DISTINCT FROM OLD.revoked_at AND OLD.revoked_at IS NOT NULL)
+    EXECUTE FUNCTION flagctl.keep_revoked();
 CREATE TRIGGER touch BEFORE UPDATE ON flagctl.api_keys
     FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.api_keys
@@ -527,6 +573,9 @@ CREATE TRIGGER touch BEFORE UPDATE ON flagctl.members
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.members
     FOR EACH ROW EXECUTE FUNCTION flagctl.member_changed();
 
+CREATE TRIGGER keep_revoked BEFORE UPDATE ON flagctl.tokens FOR EACH ROW
+    WHEN (NEW.revoked_at IS DISTINCT FROM OLD.revoked_at AND OLD.revoked_at IS NOT NULL)
+    EXECUTE FUNCTION flagctl.keep_revoked();
 CREATE TRIGGER touch BEFORE UPDATE ON flagctl.tokens
     FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE ON flagctl.tokens
@@ -558,8 +607,8 @@ BEGIN
     END LOOP;
     FOR found IN SELECT p.oid::regprocedure AS signature FROM pg_proc p
         WHERE p.pronamespace = 'flagctl'::regnamespace AND (p.prorettype = 'trigger'::regtype
-            OR p.proname IN ('document', 'raise_revisions', 'record_event', 'record_denial',
-                'outcome'))
+            OR p.proname IN ('document', 'check_rights', 'raise_revisions', 'record_event',
+                'record_denial', 'outcome'))
     LOOP
         EXECUTE format('DROP FUNCTION %s', found.signature);
     END LOOP;
