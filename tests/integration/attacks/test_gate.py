@@ -1,0 +1,141 @@
+"""Nothing that is served changes below a revision, and no revision rises without an event."""
+
+from dataclasses import replace
+
+import pytest
+
+from core.db import connect
+from core.snapshot.document import Snapshot
+from core.snapshot.load import load
+from tests.integration.authority.conftest import Ground
+from tests.support.raw_sql import begin, outcome
+
+PLACES = ("dev", "staging", "prod")
+_DEV = "(SELECT id FROM flagctl.environments WHERE key = 'dev')"
+# Every column that the CLI's group may update, with values that differ from what is there.
+UPDATES = [
+    *(
+        ("flags", f"variants = '{value}'")
+        for value in ('{"on": 1, "off": 2}', '{"on": true, "off": false, "x": 1.0}')
+    ),
+    ("flags", "on_variant = off_variant"),
+    ("flags", "off_variant = on_variant"),
+    ("flags", "default_enabled = NOT default_enabled"),
+    ("flags", "client_visible = true"),
+    ("flags", "expires_at = now() - interval '1 day'"),
+    ("flags", "archived_at = now()"),
+    ("flags", "archived_at = NULL"),
+    ("flags", "salt = 'mine'"),
+    ("flags", "description = 'x', owner = 'x', tags = '{x}', permanent = true"),
+    ("overrides", "enabled = NOT coalesce(enabled, false)"),
+    ("overrides", 'targeting = \'{"format": 1, "serve": {"variant": "off"}, "rules": []}\''),
+    ("overrides", 'targeting = \'{"format": 1.0, "rules": []}\''),
+    ("configs", "client_visible = true"),
+    ("configs", "description = 'x', schema = '{}'"),
+    ("config_values", "value = '5.0'"),
+    ("config_values", "value = '6'"),
+    ("api_keys", "expires_at = now() + interval '1 day'"),
+    ("environments", "description = 'x', confirm = true"),
+    ("organizations", "name = 'x', key_pattern = '.*'"),
+    ("members", "email = 'x'"),
+]
+STATEMENTS = [
+    *(f"UPDATE flagctl.{table} SET {values}" for table, values in UPDATES),
+    "WITH c AS (UPDATE flagctl.configs SET client_visible = true RETURNING *)"
+    " UPDATE flagctl.config_values v SET value = '8' FROM c WHERE v.config_id = c.id",
+    "MERGE INTO flagctl.overrides o USING flagctl.environments e ON o.environment_id = e.id"
+    " WHEN MATCHED THEN UPDATE SET enabled = NOT coalesce(o.enabled, false)"
+    " WHEN NOT MATCHED THEN INSERT (organization_id, flag_id, environment_id, enabled)"
+    " VALUES (1, (SELECT min(id) FROM flagctl.flags), e.id, true)",
+    "INSERT INTO flagctl.overrides (organization_id, flag_id, environment_id, enabled)"
+    f" SELECT 1, id, {_DEV}, true FROM flagctl.flags"
+    " ON CONFLICT (flag_id, environment_id) DO UPDATE SET enabled = false",
+    "INSERT INTO flagctl.config_values (organization_id, config_id, environment_id, value)"
+    " SELECT 1, c.id, e.id, '1' FROM flagctl.configs c, flagctl.environments e"
+    " WHERE e.key = 'staging'",
+    "INSERT INTO flagctl.flags (organization_id, key, type, variants, on_variant, off_variant)"
+    " VALUES (1, 'new', 'boolean', '{\"on\": true, \"off\": false}', 'on', 'off')",
+    "DO $$BEGIN UPDATE flagctl.flags SET salt = 'x'; RAISE 'no'; EXCEPTION WHEN OTHERS THEN"
+    " UPDATE flagctl.flags SET salt = 'y'; END$$",
+    "DO $$BEGIN UPDATE flagctl.config_values SET value = '7'; RAISE 'no';"
+    " EXCEPTION WHEN OTHERS THEN UPDATE flagctl.configs SET client_visible = true; END$$",
+    "DELETE FROM flagctl.overrides",
+    "DELETE FROM flagctl.config_values",
+    "UPDATE flagctl.api_keys SET revoked_at = now()",
+    "DELETE FROM flagctl.api_keys",
+    "DELETE FROM flagctl.configs",
+    "DELETE FROM flagctl.flags",
+]
+
+
+_UNEXPLAINED = (
+    "SELECT e.key FROM flagctl.environments e WHERE e.revision > 1 AND NOT EXISTS"
+    " (SELECT FROM flagctl.audit_event_revisions r JOIN flagctl.audit_events a"
+    " USING (organization_id, seq) WHERE r.environment_id = e.id AND r.revision = e.revision"
+    " AND a.change_id = e.revised_in)"
+)
+
+
+def snapshots(ground: Ground) -> dict[str, Snapshot]:
+    found = {}
+    with connect(ground.installation.reader_url, application_name="test") as connection:
+        for key, public_id in ground.ask(
+            "SELECT key, public_id FROM flagctl.environments WHERE organization_id = 1"
+        ):
+            snapshot = load(connection, public_id)
+            assert isinstance(snapshot, Snapshot)
+            found[str(key)] = snapshot
+    return found
+
+
+def content(snapshot: Snapshot) -> Snapshot:
+    return replace(snapshot, revision=0, stamp="")
+
+
+@pytest.fixture
+def furnished(own_ground: Ground) -> Ground:
+    """With an override, too."""
+    with own_ground.connect() as connection:
+        begin(connection, own_ground.admin)
+        connection.execute(
+            "INSERT INTO flagctl.overrides (organization_id, flag_id, environment_id, enabled)"
+            f" SELECT 1, id, {_DEV}, true FROM flagctl.flags".encode()
+        )
+        connection.commit()
+    return own_ground
+
+
+def test_what_is_served_and_the_revision_change_together(furnished: Ground) -> None:
+    """One after the other, on what the others left: what deletes comes last."""
+    for statement in STATEMENTS:
+        before = snapshots(furnished)
+        assert done(furnished, statement).endswith(" rows"), statement
+        after = snapshots(furnished)
+        for key in PLACES:
+            raised = after[key].revision - before[key].revision
+            assert raised in (0, 1), (statement, key)
+            assert raised or content(after[key]) == content(before[key]), (statement, key)
+            assert (after[key].stamp != before[key].stamp) == bool(raised), (statement, key)
+        assert furnished.ask(_UNEXPLAINED) == [], statement
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "WITH o AS (DELETE FROM flagctl.overrides) DELETE FROM flagctl.flags",
+        "WITH v AS (DELETE FROM flagctl.config_values) DELETE FROM flagctl.configs",
+    ],
+)
+def test_what_belongs_to_an_entity_goes_before_it(statement: str, furnished: Ground) -> None:
+    """In one statement the event of the one could not name the other any more."""
+    before = furnished.state()
+    assert done(furnished, statement) == "23502"
+    assert furnished.state() == before
+
+
+def done(ground: Ground, statement: str) -> str:
+    with ground.connect() as connection:
+        begin(connection, ground.admin)
+        result = outcome(connection, statement)
+        connection.commit()
+    return result
