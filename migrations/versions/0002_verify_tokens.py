@@ -261,6 +261,7 @@ DECLARE
     hint text := 'is it the token of another installation?';
     audience text;
     checked bytea;
+    signed_by bytea;
     is_good boolean := false;
     built_in boolean := false;
     issuers bigint[] := '{}';
@@ -269,8 +270,6 @@ BEGIN
     IF FOUND THEN
         header := known.header;
         claims := known.claims;
-        checked := known.modulus;
-        is_good := true;
     ELSE
         SELECT r.header, r.claims, r.signature INTO header, claims, signature
             FROM flagctl.read_token(token) r;
@@ -298,9 +297,11 @@ BEGIN
             hint := NULL;
             CONTINUE;
         END IF;
-        IF candidate.modulus IS DISTINCT FROM checked THEN
+        IF known.digest IS NOT NULL THEN
+            is_good := candidate.modulus = known.modulus;
+        ELSIF candidate.modulus IS DISTINCT FROM checked THEN
             checked := candidate.modulus;
-            is_good := known.digest IS NULL AND flagctl.verify_rs256(
+            is_good := flagctl.verify_rs256(
                 left(token, -1 - length(split_part(token, '.', 3))), signature, checked);
         END IF;
         IF NOT is_good THEN
@@ -314,6 +315,7 @@ BEGIN
             PERFORM flagctl.check_claims(claims, candidate.max_lifetime_seconds, at);
             issuers := issuers || candidate.id;
             built_in := candidate.built_in;
+            signed_by := candidate.modulus;
         END IF;
     END LOOP;
     IF issuers = '{}' THEN
@@ -323,7 +325,7 @@ BEGIN
     END IF;
     RETURN jsonb_build_object('claims', claims, 'issuers', issuers, 'key_id', header -> 'kid',
         'built_in', built_in, 'new', CASE WHEN known.digest IS NULL THEN jsonb_build_object(
-            'digest', encode(token_digest, 'hex'), 'modulus', encode(checked, 'hex'),
+            'digest', encode(token_digest, 'hex'), 'modulus', encode(signed_by, 'hex'),
             'header', header) END);
 END
 $$;

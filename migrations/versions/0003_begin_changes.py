@@ -134,8 +134,11 @@ AS $$
 DECLARE
     change jsonb := actor || jsonb_build_object('change_id', gen_random_uuid(),
         'reason', reason, 'client_version', client_version);
+    setting text := current_setting('flagctl.change', true);
 BEGIN
-    IF coalesce(current_setting('flagctl.change', true), '') <> '' THEN
+    -- What is not sealed here, as somebody left it on a pooled connection, is in nobody's way.
+    IF setting <> '' AND EXISTS (SELECT FROM flagctl.change_key k
+        WHERE left(setting, 64) = flagctl.seal(k.inner_key, k.outer_key, substr(setting, 66))) THEN
         RAISE EXCEPTION USING errcode = 'FC002',
             message = 'this transaction has begun a change already',
             hint = 'end it with COMMIT or ROLLBACK first';

@@ -103,6 +103,18 @@ def test_without_a_token_nothing_is_seen(ground: Ground) -> None:
             )
 
 
+def test_what_somebody_left_on_a_pooled_connection_is_in_nobodys_way(ground: Ground) -> None:
+    with ground.connect() as connection:
+        connection.execute("SET flagctl.change = 'x'")
+        connection.commit()
+        for _ in range(2):
+            begin(connection, ground.viewer)
+            assert outcome(connection, _READ) == "1 rows"
+            connection.commit()
+            assert outcome(connection, _READ) == "FC003"
+            connection.rollback()
+
+
 def test_the_next_one_on_a_pooled_connection_is_nobody(ground: Ground) -> None:
     with ground.connect() as connection:
         begin(connection, ground.admin)

@@ -2,6 +2,9 @@
 
 import pytest
 
+from core import clock
+from core.auth import tokens
+from core.settings import Secret
 from tests.integration.authority.conftest import Ground
 from tests.support.raw_sql import begin, described, outcome
 
@@ -152,3 +155,43 @@ def test_an_issuer_of_the_others_speaks_for_nobody_here(own_ground: Ground) -> N
             )
             == "42501"
         )
+
+
+def test_the_same_key_id_is_another_key_in_another_organization(own_ground: Ground) -> None:
+    """Also for a token that is remembered: it counts where the key that signed it is trusted."""
+    made = own_ground.installation
+    # Keys are tried in order: the one that signed is not the last.
+    pairs = sorted(
+        (tokens.modulus_of(public), private)
+        for private, public in (tokens.generate_key_pair(2_048) for _ in range(2))
+    )
+    moduli, private = [modulus for modulus, _ in pairs], pairs[0][1]
+    made.govern(
+        "INSERT INTO flagctl.issuers (organization_id, issuer, audience)"
+        " SELECT id, 'https://id.example.com', 'flagctl' FROM flagctl.organizations"
+    )
+    for organization, modulus in zip((1, 2), moduli, strict=True):
+        made.govern(
+            "INSERT INTO flagctl.issuer_keys (issuer_id, key_id, modulus) SELECT id, 'k', %s"
+            " FROM flagctl.issuers WHERE organization_id = %s",
+            parameters=[modulus, organization],
+        )
+    made.govern(
+        "INSERT INTO flagctl.members (organization_id, issuer_id, subject, email, role)"
+        " SELECT organization_id, id, 'ann', 'ann', 'admin' FROM flagctl.issuers"
+        " WHERE NOT built_in"
+    )
+    now = int(clock.now().timestamp())
+    claims = {"iss": "https://id.example.com", "aud": "flagctl", "sub": "ann"}
+    token = Secret(tokens.sign(claims | {"iat": now, "exp": now + 600}, private, "k"))
+    for _ in range(2):
+        for wanted in ("default", None):
+            with own_ground.connect() as connection:
+                assert begin(connection, token, wanted)["organization"] == "default"
+        with own_ground.connect() as connection:
+            state, said = described(
+                connection,
+                "SELECT flagctl.begin_change(%s, 'acme', NULL, 'psql')",
+                [token.reveal()],
+            )
+        assert (state, "signature is wrong" in said) == ("FC003", True)
