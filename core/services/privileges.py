@@ -4,7 +4,6 @@ What should be comes from grants.py and policies.py; what is, from the catalogs.
 those.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,8 +11,10 @@ from typing import Any, Final
 import psycopg
 
 from core.db import translated
+from core.services import privilege_queries
 from core.services.grants import SCHEMA, Group, granted, group_name
 from core.services.policies import rules
+from core.services.policy_text import normal
 
 _PUBLIC: Final = "PUBLIC"
 
@@ -27,80 +28,17 @@ class Finding:
     mend: str
 
 
-# Every grant to one of our roles or to PUBLIC: (kind, object, grantee, privilege, grantable).
-_ACLS: Final = """
-WITH ours AS (SELECT oid, rolname FROM pg_roles WHERE rolname = ANY (%(roles)s)
-        UNION ALL SELECT 0, 'PUBLIC'),
-    acls (kind, object, acl) AS (
-        SELECT 'table', c.relname, coalesce(c.relacl, acldefault('r', c.relowner)) FROM pg_class c
-            WHERE c.relnamespace = 'flagctl'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'p')
-        UNION ALL SELECT 'sequence', c.relname, coalesce(c.relacl, acldefault('s', c.relowner))
-            FROM pg_class c
-            WHERE c.relnamespace = 'flagctl'::regnamespace AND c.relkind = 'S'
-        UNION ALL SELECT 'relation', c.oid::regclass::text, c.relacl FROM pg_class c
-            JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE n.nspname NOT IN ('flagctl', 'pg_catalog', 'information_schema', 'pg_toast')
-        UNION ALL SELECT 'column', c.relname || '.' || a.attname, a.attacl
-            FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-            WHERE c.relnamespace = 'flagctl'::regnamespace AND NOT a.attisdropped
-        UNION ALL SELECT 'function', regexp_replace(p.oid::regprocedure::text, '^flagctl\\.', ''),
-            coalesce(p.proacl, acldefault('f', p.proowner)) FROM pg_proc p
-            WHERE p.pronamespace = 'flagctl'::regnamespace
-        UNION ALL SELECT 'built-in function', p.oid::regprocedure::text,
-            coalesce(p.proacl, acldefault('f', p.proowner)) FROM pg_proc p
-            WHERE p.pronamespace = 'pg_catalog'::regnamespace AND (p.proname LIKE 'lo\\_%%'
-                OR p.proname IN ('loread', 'lowrite', 'pg_logical_emit_message')
-                OR p.proname LIKE 'pg\\_%%advisory%%')
-        UNION ALL SELECT 'schema', n.nspname, coalesce(n.nspacl, acldefault('n', n.nspowner))
-            FROM pg_namespace n WHERE n.nspname NOT LIKE 'pg\\_%%'
-                AND n.nspname <> 'information_schema'
-        UNION ALL SELECT 'database', d.datname, coalesce(d.datacl, acldefault('d', d.datdba))
-            FROM pg_database d WHERE d.datname = current_database()
-        UNION ALL SELECT 'default privileges of', r.rolname, a.defaclacl
-            FROM pg_default_acl a JOIN pg_roles r ON r.oid = a.defaclrole
-        UNION ALL SELECT 'parameter', p.parname, p.paracl FROM pg_parameter_acl p
-        UNION ALL SELECT 'large object', l.oid::text, l.lomacl FROM pg_largeobject_metadata l
-        UNION ALL SELECT 'foreign server', s.srvname, s.srvacl FROM pg_foreign_server s
-        UNION ALL SELECT 'tablespace', t.spcname, t.spcacl FROM pg_tablespace t)
-SELECT a.kind, a.object, o.rolname, e.privilege_type, e.is_grantable
-FROM acls a CROSS JOIN LATERAL aclexplode(a.acl) e JOIN ours o ON o.oid = e.grantee
-"""
-_ROLES: Final = """
-WITH RECURSIVE ours AS (SELECT oid FROM pg_roles WHERE rolname = ANY (%(groups)s)
-    UNION SELECT m.member FROM pg_auth_members m JOIN ours ON ours.oid = m.roleid)
-SELECT r.rolname, r.rolcanlogin, array_remove(ARRAY[
-        CASE WHEN r.rolsuper THEN 'SUPERUSER' END, CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
-        CASE WHEN r.rolcreatedb THEN 'CREATEDB' END,
-        CASE WHEN r.rolreplication THEN 'REPLICATION' END,
-        CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END], NULL),
-    ARRAY(SELECT g.rolname::text FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
-        WHERE m.member = r.oid ORDER BY 1),
-    ARRAY(SELECT g.rolname::text FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
-        WHERE m.member = r.oid AND m.admin_option ORDER BY 1),
-    ARRAY(SELECT unnest(s.setconfig) FROM pg_db_role_setting s WHERE s.setrole = r.oid)
-FROM pg_roles r JOIN ours ON ours.oid = r.oid ORDER BY 1
-"""
-_TABLES: Final = """
-SELECT c.relname, c.relrowsecurity, pg_get_userbyid(c.relowner),
-    ARRAY(SELECT t.tgname::text FROM pg_trigger t
-        WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'O')
-FROM pg_class c WHERE c.relnamespace = 'flagctl'::regnamespace AND c.relkind = 'r' ORDER BY 1
-"""
-_FUNCTIONS: Final = """
-SELECT p.oid::regprocedure::text, pg_get_userbyid(p.proowner),
-    NOT p.prosecdef OR EXISTS (SELECT FROM unnest(p.proconfig) s
-        WHERE s = 'search_path=pg_catalog, pg_temp')
-FROM pg_proc p WHERE p.pronamespace = 'flagctl'::regnamespace ORDER BY 1
-"""
-_POLICIES: Final = """
-SELECT tablename, policyname, cmd, roles::text[], permissive, qual, with_check
-FROM pg_policies WHERE schemaname = 'flagctl'
-"""
 _OWN_KINDS: Final = ("table", "sequence", "function", "schema", "column")
 # What a role may set for itself without harm to anybody else.
 _HARMLESS_SETTINGS: Final = (
     *("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"),
     *("idle_session_timeout", "transaction_timeout", "application_name", "TimeZone", "DateStyle"),
+)
+# What nobody may set for everybody: it leads functions astray, or tokens into the log.
+_HARMFUL_SETTINGS: Final = (
+    *("search_path", "session_replication_role", "row_security", "role", "log_statement"),
+    *("log_min_duration_statement", "log_parameter_max_length", "session_preload_libraries"),
+    *("log_parameter_max_length_on_error", "local_preload_libraries", "debug_print_parse"),
 )
 
 
@@ -108,16 +46,22 @@ def examine(connection: psycopg.Connection[Any], prefix: str) -> list[Finding]:
     """Everything that differs, what is too much first."""
     groups = {group_name(prefix, group): group for group in Group}
     with translated():
-        roles = connection.execute(_ROLES, {"groups": list(groups)}).fetchall()
+        roles = connection.execute(privilege_queries.ROLES, {"groups": list(groups)}).fetchall()
         names = [row[0] for row in roles]
-        acls = connection.execute(_ACLS, {"roles": names}).fetchall()
-        tables = connection.execute(_TABLES).fetchall()
-        functions = connection.execute(_FUNCTIONS).fetchall()
-        policies = connection.execute(_POLICIES).fetchall()
+        whose = {"roles": names, "owner": group_name(prefix, Group.OWNER)}
+        acls = connection.execute(privilege_queries.ACLS, whose).fetchall()
+        since = connection.execute(privilege_queries.SINCE_INITIALIZED, whose).fetchall()
+        owned = connection.execute(privilege_queries.OWNED, whose).fetchall()
+        settings = connection.execute(privilege_queries.SETTINGS, whose).fetchall()
+        tables = connection.execute(privilege_queries.TABLES).fetchall()
+        functions = connection.execute(privilege_queries.FUNCTIONS).fetchall()
+        policies = connection.execute(privilege_queries.POLICIES).fetchall()
         database = connection.info.dbname
     found = [
         *_of_roles(roles, groups),
-        *_of_acls(acls, prefix, database),
+        *_of_settings(settings),
+        *_of_acls(list({*acls, *since}), prefix, database),
+        *_of_owned(owned, group_name(prefix, Group.OWNER)),
         *_of_tables(tables, group_name(prefix, Group.OWNER)),
         *_of_functions(functions, group_name(prefix, Group.OWNER)),
         *_of_policies(policies, prefix),
@@ -128,15 +72,17 @@ def examine(connection: psycopg.Connection[Any], prefix: str) -> list[Finding]:
 def _of_roles(rows: Sequence[tuple[Any, ...]], groups: dict[str, Group]) -> Iterator[Finding]:
     for name in sorted(groups.keys() - {row[0] for row in rows}):
         yield Finding("missing", f"the group {name}", "the output of `flagctl db grants`")
-    for name, can_login, attributes, member_of, with_admin, settings in rows:
+    names = {row[0] for row in rows}
+    for name, can_login, attributes, member_of, with_admin in rows:
         is_group = name in groups
         for attribute in attributes:
             yield Finding("more", f"{name} is {attribute}", f"ALTER ROLE {name} NO{attribute}")
         if is_group and can_login:
             yield Finding("more", f"the group {name} can log in", f"ALTER ROLE {name} NOLOGIN")
         own = [role for role in member_of if role in groups]
-        # A login is in one group; a second one is as much more as any other role.
-        extra = [role for role in member_of if role not in groups or is_group] + (
+        # A login is in one group, or in a role that is; a second group is as much more as any
+        # other role.
+        extra = [role for role in member_of if role not in names or is_group] + (
             [] if is_group else own[1:]
         )
         for role in extra:
@@ -144,11 +90,25 @@ def _of_roles(rows: Sequence[tuple[Any, ...]], groups: dict[str, Group]) -> Iter
         for role in with_admin:
             what = f"{name} may give {role} to others"
             yield Finding("more", what, f"REVOKE ADMIN OPTION FOR {role} FROM {name}")
-        for setting in settings:
-            variable = setting.partition("=")[0]
-            if variable not in _HARMLESS_SETTINGS:
-                mend = f"ALTER ROLE {name} RESET {variable}"
-                yield Finding("more", f"{name} has the setting {setting}", mend)
+
+
+def _of_settings(rows: Sequence[tuple[Any, ...]]) -> Iterator[Finding]:
+    for role, database, setting in rows:
+        variable = setting.partition("=")[0]
+        if variable in _HARMLESS_SETTINGS or (role is None and variable not in _HARMFUL_SETTINGS):
+            continue
+        who, whose = (role, f"ROLE {role}") if role else ("every role", "ROLE ALL")
+        here = f" IN DATABASE {database}" if database else ""
+        if database and not role:
+            whose, here = f"DATABASE {database}", ""
+        yield Finding(
+            "more", f"{who} has the setting {setting}", f"ALTER {whose}{here} RESET {variable}"
+        )
+
+
+def _of_owned(rows: Sequence[tuple[Any, ...]], owner: str) -> Iterator[Finding]:
+    for role, what in rows:
+        yield Finding("more", f"{role} owns {what}", f"REASSIGN OWNED BY {role} TO {owner}")
 
 
 def _of_acls(rows: Sequence[tuple[Any, ...]], prefix: str, database: str) -> Iterator[Finding]:
@@ -161,7 +121,7 @@ def _of_acls(rows: Sequence[tuple[Any, ...]], prefix: str, database: str) -> Ite
     present = {(kind, name, who, privilege) for kind, name, who, privilege, _ in rows}
     for kind, name, who, privilege, is_grantable in sorted(rows):
         # What the owner has on its own is its own.
-        if who == owner and (kind in _OWN_KINDS or name == owner):
+        if who == owner and (kind in _OWN_KINDS or name.startswith(f"{owner} on ")):
             continue
         if (kind, name, who, privilege) not in expected:
             what = f"{who} has {privilege} on {kind} {name}"
@@ -177,17 +137,24 @@ def _of_acls(rows: Sequence[tuple[Any, ...]], prefix: str, database: str) -> Ite
 
 def _revoke(kind: str, name: str, who: str, privilege: str) -> str:
     of = {"built-in function": "function", "relation": "table"}.get(kind, kind).upper()
-    if kind == "default privileges of":
-        return f"ALTER DEFAULT PRIVILEGES FOR ROLE {name} REVOKE {privilege} … FROM {who}"
+    if kind == "default privileges":
+        role, _, rest = name.partition(" on ")
+        objects, _, schema = rest.partition(" in ")
+        within = f" IN SCHEMA {schema}" if schema else ""
+        return (
+            f"ALTER DEFAULT PRIVILEGES FOR ROLE {role}{within}"
+            f" REVOKE {privilege} ON {objects} FROM {who}"
+        )
     if kind == "column":
-        table, _, column = name.partition(".")
-        return f"REVOKE {privilege} ({column}) ON {SCHEMA}.{table} FROM {who}"
+        table, _, column = name.rpartition(".")
+        place = table if "." in table or table.startswith("pg_") else f"{SCHEMA}.{table}"
+        return f"REVOKE {privilege} ({column}) ON {place} FROM {who}"
     place = f"{SCHEMA}.{name}" if kind in ("table", "sequence", "function") else name
     return f"REVOKE {privilege} ON {of} {place} FROM {who}"
 
 
 def _of_tables(rows: Sequence[tuple[Any, ...]], owner: str) -> Iterator[Finding]:
-    for table, has_policies, owned_by, disabled in rows:
+    for table, has_policies, owned_by, disabled, rewritten in rows:
         place = f"{SCHEMA}.{table}"
         if not has_policies and table != "schema_version":
             mend = f"ALTER TABLE {place} ENABLE ROW LEVEL SECURITY"
@@ -198,6 +165,9 @@ def _of_tables(rows: Sequence[tuple[Any, ...]], owner: str) -> Iterator[Finding]
         for trigger in disabled:
             mend = f"ALTER TABLE {place} ENABLE TRIGGER {trigger}"
             yield Finding("more", f"the trigger {trigger} of {table} is not enabled", mend)
+        for rule in rewritten:
+            mend = f"DROP RULE {rule} ON {place}"
+            yield Finding("more", f"the rule {rule} of {table} is not flagctl's", mend)
 
 
 def _of_functions(rows: Sequence[tuple[Any, ...]], owner: str) -> Iterator[Finding]:
@@ -217,13 +187,13 @@ def _of_policies(rows: Sequence[tuple[Any, ...]], prefix: str) -> Iterator[Findi
             rule.command,
             [rule.group],
             "PERMISSIVE",
-            _plain(rule.using),
-            _plain(rule.check),
+            normal(rule.using),
+            normal(rule.check),
         )
         for rule in rules(*names)
     }
     present = {
-        (table, name): (command, roles, permissive, _plain(using), _plain(check))
+        (table, name): (command, roles, permissive, normal(using), normal(check))
         for table, name, command, roles, permissive, using, check in rows
     }
     anew = "`flagctl db upgrade` makes the policies anew"
@@ -235,9 +205,3 @@ def _of_policies(rows: Sequence[tuple[Any, ...]], prefix: str) -> Iterator[Findi
     for key in sorted(expected.keys() & present.keys()):
         if expected[key] != present[key]:
             yield Finding("more", f"the policy {key[1]} of {key[0]} is another", anew)
-
-
-def _plain(expression: str | None) -> str:
-    """An SQL expression without what Postgres adds when it prints one: casts, brackets, aliases."""
-    text = re.sub(r"\bAS \w+|::[\w\[\]]+|[\s()]", " ", expression or "", flags=re.IGNORECASE)
-    return re.sub(r"\s+", " ", text).strip().lower()

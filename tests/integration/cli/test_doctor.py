@@ -43,7 +43,7 @@ TOO_MUCH = [
     ),
     (
         "ALTER DEFAULT PRIVILEGES FOR ROLE {p}_owner GRANT SELECT ON TABLES TO {p}_reader",
-        "has SELECT on default privileges of {p}_owner",
+        "has SELECT on default privileges {p}_owner on TABLES",
     ),
     ("SELECT lo_create(77); GRANT SELECT ON LARGE OBJECT 77 TO {p}_admin", "on large object 77"),
     (
@@ -60,6 +60,57 @@ TOO_MUCH = [
     (
         "ALTER FUNCTION flagctl.organization_where(text) RESET search_path",
         "flagctl.organization_where(text) runs with a search path of the caller's",
+    ),
+    (
+        "ALTER DEFAULT PRIVILEGES FOR ROLE {p}_owner GRANT EXECUTE ON FUNCTIONS TO PUBLIC",
+        "PUBLIC has EXECUTE on default privileges {p}_owner on FUNCTIONS",
+    ),
+    (
+        "CREATE TABLE public.t (a int); GRANT SELECT (a) ON public.t TO {p}_admin",
+        "{p}_admin has SELECT on column public.t.a",
+    ),
+    (
+        "CREATE TABLE public.t (); ALTER TABLE public.t OWNER TO {p}_reader",
+        "{p}_reader owns table public.t",
+    ),
+    (
+        "SELECT lo_create(78); ALTER LARGE OBJECT 78 OWNER TO {p}_admin_login",
+        "{p}_admin_login owns large object 78",
+    ),
+    ("CREATE SCHEMA other; GRANT USAGE ON SCHEMA other TO PUBLIC", "has USAGE on schema other"),
+    ("GRANT USAGE ON LANGUAGE plpgsql TO {p}_admin", "has USAGE on language plpgsql"),
+    (
+        "CREATE TYPE flagctl.x AS ENUM (); GRANT USAGE ON TYPE flagctl.x TO {p}_admin",
+        "{p}_admin has USAGE on type flagctl.x",
+    ),
+    (
+        "CREATE FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN DATA WRAPPER w TO {p}_admin",
+        "{p}_admin has USAGE on foreign data wrapper w",
+    ),
+    (
+        "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;"
+        " GRANT USAGE ON FOREIGN SERVER s TO {p}_admin",
+        "{p}_admin has USAGE on foreign server s",
+    ),
+    (
+        "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO {p}_admin",
+        "{p}_admin has EXECUTE on built-in function pg_read_file(text)",
+    ),
+    ("GRANT SELECT ON pg_authid TO PUBLIC", "PUBLIC has SELECT on relation pg_authid"),
+    ("ALTER DATABASE {d} SET search_path = evil", "every role has the setting search_path=evil"),
+    (
+        "ALTER ROLE {p}_admin_login IN DATABASE {d} SET row_security = off",
+        "{p}_admin_login has the setting row_security=off",
+    ),
+    (
+        "CREATE RULE r AS ON INSERT TO flagctl.flags DO ALSO NOTHING",
+        "the rule r of flags is not flagctl's",
+    ),
+    (
+        "ALTER POLICY members_read ON flagctl.issuers USING (((SELECT"
+        " flagctl.current_organization()) IS NOT NULL AND built_in)"
+        " OR organization_id = (SELECT flagctl.current_organization()))",
+        "the policy members_read of issuers is another",
     ),
     (
         "CREATE POLICY mine ON flagctl.flags USING (true)",
@@ -81,6 +132,25 @@ TOO_MUCH_OF_A_ROLE = [
     ("ALTER ROLE {p}_reader LOGIN", "ALTER ROLE {p}_reader NOLOGIN"),
     ("GRANT pg_read_all_data TO {p}_reader", "REVOKE pg_read_all_data FROM {p}_reader"),
     ("GRANT pg_signal_backend TO {p}_admin_login", "REVOKE pg_signal_backend FROM {p}_admin_login"),
+    ("ALTER ROLE {p}_admin CREATEROLE", "ALTER ROLE {p}_admin NOCREATEROLE"),
+    ("ALTER ROLE {p}_trust CREATEDB", "ALTER ROLE {p}_trust NOCREATEDB"),
+    ("ALTER ROLE {p}_admin_login REPLICATION", "ALTER ROLE {p}_admin_login NOREPLICATION"),
+    (
+        "GRANT SET ON PARAMETER session_replication_role TO {p}_admin",
+        "REVOKE SET ON PARAMETER session_replication_role FROM {p}_admin",
+    ),
+    (
+        "GRANT CREATE ON TABLESPACE pg_default TO {p}_admin",
+        "REVOKE CREATE ON TABLESPACE pg_default FROM {p}_admin",
+    ),
+    (
+        "ALTER ROLE {p}_admin_login SET log_statement = 'all'",
+        "ALTER ROLE {p}_admin_login RESET log_statement",
+    ),
+    (
+        "GRANT pg_write_server_files TO {p}_admin_login",
+        "REVOKE pg_write_server_files FROM {p}_admin_login",
+    ),
     ("GRANT {p}_owner TO {p}_admin", "REVOKE {p}_owner FROM {p}_admin"),
     ("GRANT {p}_reader TO {p}_admin_login", "REVOKE {p}_reader FROM {p}_admin_login"),
     (
@@ -91,6 +161,23 @@ TOO_MUCH_OF_A_ROLE = [
         "ALTER ROLE {p}_admin_login SET search_path = evil",
         "ALTER ROLE {p}_admin_login RESET search_path",
     ),
+]
+# What the SQL of their line takes back, word for word.
+TAKEN_BACK = [
+    "GRANT SELECT (description) ON flagctl.flags TO {p}_reader",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE {p}_owner IN SCHEMA flagctl GRANT SELECT ON TABLES"
+    " TO {p}_reader",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE {p}_owner GRANT EXECUTE ON FUNCTIONS TO PUBLIC",
+    "CREATE TABLE public.t (a int); GRANT SELECT (a) ON public.t TO {p}_admin",
+    "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO {p}_admin",
+    "GRANT SELECT (rolpassword) ON pg_authid TO {p}_admin",
+    "GRANT CREATE ON SCHEMA public TO PUBLIC",
+    "ALTER DATABASE {d} SET search_path = evil",
+    "ALTER ROLE {p}_admin_login IN DATABASE {d} SET row_security = off",
+    "ALTER TABLE flagctl.flags DISABLE TRIGGER changed",
+    "CREATE TABLE public.t (); ALTER TABLE public.t OWNER TO {p}_reader",
+    "CREATE RULE r AS ON INSERT TO flagctl.flags DO ALSO NOTHING",
+    "CREATE POLICY mine ON flagctl.flags USING (true)",
 ]
 TOO_LITTLE = [
     ("REVOKE SELECT ON flagctl.flags FROM {p}_admin", "{p}_admin lacks SELECT on table flags"),
@@ -122,6 +209,27 @@ def test_what_is_too_much(statement: str, line: str, installation: Installation)
     more = [what for kind, what, _ in found(installation) if kind == "more"]
     assert any(filled(line, installation) in what for what in more)
     assert len(more) == 1 or "OWNER TO" in statement  # an owner has every privilege besides
+
+
+@pytest.mark.parametrize("statement", TAKEN_BACK)
+def test_the_sql_of_a_line_takes_it_back(statement: str, installation: Installation) -> None:
+    installation.run(filled(statement, installation))
+    lines = found(installation)
+    assert lines
+    for _, _, mend in lines:
+        installation.run(mend)
+    assert found(installation) == []
+
+
+def test_a_team_inside_a_group_is_as_good_as_a_login(installation: Installation) -> None:
+    team = f"{installation.prefix}_team"
+    login = f"{installation.prefix}_admin_login"
+    installation.run(f"CREATE ROLE {team}; GRANT {installation.prefix}_admin TO {team}")
+    try:
+        installation.run(f"GRANT {team} TO {login}")
+        assert found(installation) == []
+    finally:
+        installation.run(f"DROP ROLE {team}")
 
 
 @pytest.mark.parametrize(("statement", "undo"), TOO_MUCH_OF_A_ROLE)
