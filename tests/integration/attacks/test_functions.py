@@ -44,7 +44,9 @@ def test_no_odd_text_is_an_organization(organization: str, ground: Ground) -> No
             assert outcome(connection, call, [ground.admin.reveal()]) == "FC004"
 
 
-@pytest.mark.parametrize("call", ["may", "may_everywhere", "environments_where"])
+@pytest.mark.parametrize(
+    "call", ["organization_where", "organization_throughout", "environments_where"]
+)
 @pytest.mark.parametrize(
     "argument", ["NULL", "''", "'nothing'", "'EDIT'", "'govern '", "repeat('x', 1000000)"]
 )
@@ -53,15 +55,15 @@ def test_an_odd_permission_is_none(token: str, argument: str, call: str, ground:
     with ground.connect() as connection:
         begin(connection, getattr(ground, token))
         row = connection.execute(f"SELECT flagctl.{call}({argument})".encode()).fetchone()
-    assert row in ((False,), ([],))
+    assert row in ((None,), ([],))
 
 
 def test_without_a_change_they_say_nothing(ground: Ground) -> None:
     with ground.connect() as connection:
         for call, nothing in (
             ("current_organization()", None),
-            ("may('read')", False),
-            ("may_everywhere('read')", False),
+            ("organization_where('edit')", None),
+            ("organization_throughout('edit')", None),
             ("environments_where('read')", []),
             ("outcome() ->> 'events'", None),
             ("outcome() ->> 'raised'", None),
@@ -103,7 +105,7 @@ def test_a_keeper_of_trust_writes_nothing_but_trust(ground: Ground) -> None:
             "UPDATE flagctl.issuer_keys SET modulus = '\\x00'",
             "UPDATE flagctl.issuer_keys SET issuer_id = 1",
             "SELECT flagctl.begin_change('x', NULL, NULL, 'psql')",
-            "SELECT flagctl.may('govern')",
+            "SELECT flagctl.organization_where('govern')",
         ):
             assert outcome(connection, statement) in {"42501", "23514", "0 rows"}, statement
         connection.commit()
