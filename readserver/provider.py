@@ -209,6 +209,7 @@ class Provider:
             raise
         self._went_back.discard(environment_id)
         if found is None:
+            self._truth.forget_one(environment_id)
             self._drop(environment_id)
         elif isinstance(found, Snapshot):
             self._truth.learn_one(environment_id, found.version)

@@ -43,12 +43,11 @@ class Truth:
     def bound(self, environment_id: str, hint: int) -> Version | None:
         """What a copy must at least be: what Postgres said, or the revision that a hint promises.
 
-        None when Postgres never answered: then nothing from Redis can be judged.
+        None when Postgres did not list the environment: it may have been deleted, which a copy
+        outlives. Then nothing from Redis can be judged.
         """
-        if self._state is None:
-            return None
-        known = self._state.versions.get(environment_id)
-        if known is None or hint > known.revision:
+        known = self.version(environment_id)
+        if self._state is not None and known is not None and hint > known.revision:
             return Version(self._state.epoch, hint, "")
         return known
 
@@ -64,6 +63,12 @@ class Truth:
         if self._state is not None:
             versions = {**self._state.versions, environment_id: version}
             self._state = replace(self._state, epoch=version.epoch, versions=versions)
+
+    def forget_one(self, environment_id: str) -> None:
+        """A load found that it is deleted, between two checks."""
+        if self._state is not None:
+            versions = {k: v for k, v in self._state.versions.items() if k != environment_id}
+            self._state = replace(self._state, versions=versions)
 
     def lose(self) -> None:
         """Postgres could not be reached."""

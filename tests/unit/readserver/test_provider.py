@@ -9,6 +9,7 @@ import pytest
 from core.errors import UnavailableError
 from core.snapshot.document import Snapshot, Version
 from core.snapshot.load import State
+from readserver import provider
 from readserver.provider import Found, Provider
 from readserver.stores.memory import MemoryStore
 from readserver.telemetry import Counts
@@ -214,16 +215,26 @@ async def test_a_message_that_is_not_true_costs_one_question(world: World) -> No
 @world_test
 async def test_a_drip_of_false_messages_costs_one_question_a_pause(world: World) -> None:
     await world.get()
-    for number in range(20):
-        world.provider.hint(ENVIRONMENT_ID, 10**17 + number, "redis")
-        await world.settle()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(provider, "_PAUSE_AFTER_FALSE_HINT", 600)
+        for number in range(20):
+            world.provider.hint(ENVIRONMENT_ID, 10**17 + number, "redis")
+            await world.settle()
+    assert world.postgres.asked == 2
+
+
+@world_test
+async def test_a_true_message_is_followed_after_the_pause(world: World) -> None:
+    await world.get()
+    world.provider.hint(ENVIRONMENT_ID, 10**17, "redis")
+    await world.settle()
     assert world.postgres.asked == 2
     await world.come_to(2)
     world.provider.hint(ENVIRONMENT_ID, 2, "postgres")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while await world.served() != 2:
             await asyncio.sleep(0)
-    assert world.postgres.asked == 3, "the true one is followed when the pause is over"
+    assert world.postgres.asked == 3
 
 
 @world_test
@@ -350,3 +361,23 @@ async def test_the_age_is_since_the_last_check(world: World) -> None:
     world.check(asked_at=100.0)
     world.now = 107.5
     assert world.truth.age_seconds == 7.5
+
+
+@world_test
+async def test_a_deleted_environment_does_not_come_back_from_redis(world: World) -> None:
+    """Whoever deleted it could not tell Redis, whose copy is in order and as new as any."""
+    await world.get()
+    await world.settle()
+    assert await world.redis.get(ENVIRONMENT_ID) is not None
+    world.postgres.snapshot = None
+    world.provider.hint(ENVIRONMENT_ID, 2, "postgres")
+    await world.settle()
+    world.ration = 2
+    assert await world.provider.get(ENVIRONMENT_ID) is None, "a load found nothing"
+    world.check()
+    assert await world.provider.get(ENVIRONMENT_ID) is None, "a check did not list it"
+    world.postgres.is_up = False
+    world.provider.lost()
+    world.ration = 1
+    with pytest.raises(UnavailableError):
+        await world.provider.get(ENVIRONMENT_ID)
