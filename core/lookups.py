@@ -5,11 +5,11 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from core.errors import NotFoundError
-from core.models import Config, Environment, Flag
+from core.models import Config, Environment, Flag, Segment
 from core.names import check_key, closest
 from core.sessions import Session
 
-_Keyed = type[Flag] | type[Config] | type[Environment]
+_Keyed = type[Flag] | type[Config] | type[Environment] | type[Segment]
 
 
 def find_flag(session: Session, key: str) -> Row[Any]:
@@ -19,6 +19,12 @@ def find_flag(session: Session, key: str) -> Row[Any]:
 
 def find_config(session: Session, key: str) -> Row[Any]:
     return _find(session, Config, check_key(key, noun="config"), "config", "flagctl config list")
+
+
+def find_segment(session: Session, key: str) -> Row[Any]:
+    return _find(
+        session, Segment, check_key(key, noun="segment"), "segment", "flagctl segment list"
+    )
 
 
 def find_environment(session: Session, key: str) -> Row[Any]:

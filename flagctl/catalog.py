@@ -20,6 +20,22 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "unarchive": ("flags:unarchive", "Bring an archived flag back."),
         "delete": ("flags:delete", "Delete a flag and its state everywhere."),
     },
+    "Targeting": {
+        "rule": (
+            "rules:app",
+            "Who gets what: add, list, show, update, move, remove, require, unrequire.",
+        ),
+        "rollout": ("rollouts:app", "Splits: reshuffle."),
+        "segment": (
+            "segments:app",
+            "Conditions that rules share: create, list, show, update, delete.",
+        ),
+        "eval": ("evaluation:evaluate", "Evaluate a flag for a context."),
+        "explain": (
+            "evaluation:explain",
+            "Show why a flag has its value: every rule asked, what it expected and found.",
+        ),
+    },
     "Configs and environments": {
         "config": (
             "configs:app",

@@ -10,15 +10,19 @@ from typing import Any, Final
 
 from core import json_text
 from core.auth.api_keys import KeyKind
-from core.evaluation.engine import evaluate
+from core.evaluation.engine import Engine
 from core.evaluation.result import Result
+from core.evaluation.ruleset import Ruleset
 from core.snapshot.document import Config, Snapshot
+from readserver.evaluations import Evaluations
 
 Header = tuple[bytes, bytes]
 Message = dict[str, Any]
 
 FLAGS: Final = "/v1/flags"
 CONFIGS: Final = "/v1/configs"
+SNAPSHOT: Final = "/v1/snapshot"
+SNAPSHOT_FORMAT: Final = 1
 _LEAST_TO_COMPRESS: Final = 1_024  # bytes
 _log = logging.getLogger(__name__)
 
@@ -49,23 +53,30 @@ class Prepared:
     """Every answer that a snapshot can give: by path and kind of key."""
 
     snapshot: Snapshot
+    engine: Engine
     answers: Mapping[tuple[str, KeyKind], Variants]
+    evaluations: Mapping[KeyKind, Evaluations]
 
 
 def prepare(snapshot: Snapshot) -> Prepared:
     """Evaluate, render and compress. Takes some 10 ms for 10,000 flags: not for the event loop."""
-    flags = [(f.client_visible, r) for f in snapshot.served.flags if (r := evaluate(f))]
+    engine = Engine(snapshot.served.flags, snapshot.served.segments)
+    results = engine.evaluate_all({})
+    flags = [(f.client_visible, r) for f, r in zip(snapshot.served.flags, results, strict=True)]
     configs = snapshot.served.configs
     return Prepared(
         snapshot,
+        engine,
         {
             (FLAGS, KeyKind.SERVER): _variants(snapshot, _flags(r for _, r in flags)),
             (FLAGS, KeyKind.CLIENT): _variants(snapshot, _flags(r for seen, r in flags if seen)),
+            (SNAPSHOT, KeyKind.SERVER): _variants(snapshot, _served(snapshot)),
             (CONFIGS, KeyKind.SERVER): _variants(snapshot, _configs(configs)),
             (CONFIGS, KeyKind.CLIENT): _variants(
                 snapshot, _configs(c for c in configs if c.client_visible)
             ),
         },
+        {kind: Evaluations(snapshot, engine, kind) for kind in KeyKind},
     )
 
 
@@ -77,6 +88,34 @@ def _configs(configs: Iterable[Config]) -> bytes:
     """Each value stands in the answer as Postgres printed it: not one digit is touched."""
     members = (f"{json.dumps(c.key, ensure_ascii=False)}:{c.text}" for c in configs)
     return ("{" + ",".join(members) + "}").encode()
+
+
+def _served(snapshot: Snapshot) -> bytes:
+    """What is served, with its rules, for evaluation in process. See docs/snapshot.md."""
+    document: dict[str, Any] = {
+        "format": SNAPSHOT_FORMAT,
+        "environment": snapshot.key,
+        "epoch": snapshot.epoch,
+        "revision": snapshot.revision,
+        "flags": {flag.key: _definition(flag) for flag in snapshot.served.flags},
+        "segments": snapshot.served.segments,
+    }
+    configs = _configs(snapshot.served.configs)
+    return json_text.render(document).encode()[:-1] + b',"configs":' + configs + b"}"
+
+
+def _definition(flag: Ruleset) -> dict[str, Any]:
+    return {
+        "type": flag.type,
+        "variants": flag.variants,
+        "on_variant": flag.on_variant,
+        "off_variant": flag.off_variant,
+        "enabled": flag.enabled,
+        "targeting": flag.targeting,
+        "salt": flag.salt,
+        "client_visible": flag.client_visible,
+        "version": flag.version,
+    }
 
 
 def _variants(snapshot: Snapshot, body: bytes) -> Variants:

@@ -19,6 +19,7 @@ from readserver.audit_log import AuditLog
 from readserver.broadcast import RedisSubscriber
 from readserver.checker import Checker
 from readserver.endpoints import admin, docs, health, metrics
+from readserver.endpoints.evaluate import EvaluateEndpoint
 from readserver.endpoints.served import ServedEndpoint
 from readserver.fast_path import FastPath, Memo
 from readserver.listener import PostgresListener
@@ -118,10 +119,15 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
             *metrics.routes(Telemetry(counts, gauges).registry()),
             *docs.routes(),
         ]
+
+        def reading(routes: list[BaseRoute]) -> ASGIApp:
+            evaluate = EvaluateEndpoint(provider, truth, counts, _router(routes))
+            return FastPath(memo, slow_path, evaluate, counts)
+
         yield Applications(
-            public=FastPath(memo, slow_path, _router(public), counts),
+            public=reading(public),
             admin=_router([*private, *public]),
-            both=FastPath(memo, slow_path, _router([*private, *public]), counts),
+            both=reading([*private, *public]),
             provider=provider,
             counts=counts,
         )

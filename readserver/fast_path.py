@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from readserver.answers import CONFIGS, FLAGS, Variants
+from readserver.answers import CONFIGS, FLAGS, SNAPSHOT, Variants
 from readserver.conditional import accepts_gzip
 from readserver.telemetry import Counts
 
@@ -35,7 +35,7 @@ class Memo:
     """Accepted credentials by path and header bytes. Emptied whenever anything changes."""
 
     def __init__(self) -> None:
-        self.by_path: dict[str, dict[bytes, Remembered]] = {FLAGS: {}, CONFIGS: {}}
+        self.by_path: dict[str, dict[bytes, Remembered]] = {FLAGS: {}, CONFIGS: {}, SNAPSHOT: {}}
 
     def remember(self, path: str, credential: bytes, entry: Remembered) -> None:
         known = self.by_path[path]
@@ -59,7 +59,7 @@ class FastPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         known = self._by_path.get(scope["path"]) if scope["type"] == "http" else None
-        if known is None:
+        if known is None or (scope["method"] == "POST" and scope["path"] == FLAGS):
             await self._app(scope, receive, send)
             return
         credential = if_none_match = accept_encoding = None

@@ -16,6 +16,7 @@ class Scope(Enum):
 
     THERE = auto()  # in the environment that the action names
     EVERYWHERE = auto()  # in every environment: all of them serve what changes
+    SOMEWHERE = auto()  # in one environment at least, and in each where it is used
     ORGANIZATION = auto()  # for the whole organization
 
 
@@ -36,14 +37,25 @@ ACTIONS = {
         Permission.READ,
         Scope.ORGANIZATION,
         *("list", "show", "config get", "config list", "config show", "env list", "env show"),
-        *("key list", "member list", "token list", "audit list", "audit show"),
+        *("segment list", "segment show", "rule list", "rule show", "eval", "explain", "key list"),
+        *("member list", "token list", "audit list", "audit show"),
     ),
-    **_each(Permission.EDIT, Scope.THERE, "set", "config set", "config unset"),
+    **_each(
+        Permission.EDIT,
+        Scope.THERE,
+        *("set", "config set", "config unset", "rule add", "rule update", "rule move"),
+        *("rule remove", "rule require", "rule unrequire"),
+    ),
+    **_each(
+        Permission.EDIT,
+        Scope.SOMEWHERE,
+        *("segment create", "segment update", "segment delete"),
+    ),
     **_each(
         Permission.EDIT,
         Scope.EVERYWHERE,
         *("create", "update", "set --default", "archive", "unarchive"),
-        *("config define", "config update"),
+        *("config define", "config update", "rollout reshuffle"),
     ),
     **_each(Permission.ADMINISTER, Scope.EVERYWHERE, "delete", "config delete"),
     **_each(
@@ -74,5 +86,7 @@ def is_allowed(
             return there in places
         case Scope.EVERYWHERE:
             return bool(environments) and places.issuperset(environments)
+        case Scope.SOMEWHERE:
+            return bool(held)
         case Scope.ORGANIZATION:
             return False

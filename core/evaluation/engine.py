@@ -1,19 +1,195 @@
-"""Asks a prepared flag for its value."""
+"""Asks the flags of one environment for their values. Pure: no clock, no I/O, and it never raises.
 
-from core.evaluation.result import Reason, Result
-from core.evaluation.ruleset import Ruleset
+How a flag is decided, in this order:
+
+1. it is off: the off variant, DISABLED
+2. a prerequisite is not met: the off variant, DISABLED
+3. the first rule whose condition holds and whose serve has an arm for the caller
+4. the default serve: STATIC, DEFAULT, SPLIT; a split with nothing to spread by: the off variant,
+   ERROR with TARGETING_KEY_MISSING
+
+What cannot be read (a newer format, a missing segment, a circle: only raw SQL can make them) serves
+its off variant with ERROR, because a rule that cannot be read may well be the one that keeps a
+feature from somebody.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from core.evaluation.conditions import Predicate, Scope, compile_condition
+from core.evaluation.context import Context
+from core.evaluation.faults import Fault
+from core.evaluation.limits import DEFAULT, Limits
+from core.evaluation.result import ErrorCode, Reason, Result
+from core.evaluation.ruleset import Ruleset, Segments
+from core.evaluation.targeting import Requirement, Subject, Targeting, compile_targeting
+
+Decide = Callable[[Context], Result]
 
 
-def evaluate(flag: Ruleset) -> Result | None:
-    """The flag's value without a context; None for an archived flag, which is as good as absent."""
-    if flag.archived:
-        return None
-    if not flag.enabled:
-        return _result(flag, flag.off_variant, Reason.DISABLED)
-    if not flag.readable:
-        return _result(flag, flag.off_variant, Reason.ERROR)
-    return _result(flag, flag.serve or flag.on_variant, Reason.STATIC)
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A compiled flag. `constant` is its result where no context can change it."""
+
+    ruleset: Ruleset
+    decide: Decide
+    constant: Result | None
+    targeting: Targeting | None = None  # None when off, or not readable
+    fault: Fault | None = None
 
 
-def _result(flag: Ruleset, variant: str, reason: Reason) -> Result:
-    return Result(flag.key, flag.variants[variant], variant, reason)
+class Engine:
+    """The flags of one environment, compiled."""
+
+    __slots__ = ("_constants", "_decisions", "programs", "segments")
+
+    def __init__(
+        self, flags: Iterable[Ruleset], segments: Segments | None = None, limits: Limits = DEFAULT
+    ) -> None:
+        self.segments: Mapping[str, Predicate] = dict(compile_segments(segments or {}, limits))
+        self.programs = _Compiler(flags, Scope(self.segments, limits), limits).programs
+        self._constants = {k: p.constant for k, p in self.programs.items() if p.constant}
+        self._decisions = {k: p.decide for k, p in self.programs.items() if not p.constant}
+
+    def evaluate(self, key: str, context: Context) -> Result | None:
+        """None for a flag that is not there."""
+        found = self._constants.get(key)
+        if found is not None:
+            return found
+        decide = self._decisions.get(key)
+        return decide(context) if decide is not None else None
+
+    def evaluate_all(self, context: Context) -> Iterator[Result]:
+        """Every flag, in the order in which they were given."""
+        for program in self.programs.values():
+            yield program.constant or program.decide(context)
+
+
+def compile_segments(
+    documents: Segments, limits: Limits = DEFAULT
+) -> Iterator[tuple[str, Predicate]]:
+    """Each after those that it names. What names a missing one, or itself, is left out."""
+    done: dict[str, Predicate] = {}
+    waiting = dict(documents)
+    for _ in range(limits.depth):
+        ready: dict[str, Predicate] = {}
+        for key, document in waiting.items():
+            try:
+                ready[key] = compile_condition(document, Scope(done, limits, limits.nodes))
+            except Fault:
+                continue
+        if not ready:
+            return
+        done.update(ready)
+        yield from ready.items()
+        for key in ready:
+            del waiting[key]
+
+
+class _Compiler:
+    """Compiles each flag after its prerequisites."""
+
+    def __init__(self, flags: Iterable[Ruleset], scope: Scope, limits: Limits) -> None:
+        self._waiting = {flag.key: flag for flag in flags}
+        self._scope = scope
+        self._limits = limits
+        self._done: dict[str, Program] = {}
+        self._open: list[str] = []
+        for key in self._waiting:
+            self._program(key)
+        self.programs = {key: self._done[key] for key in self._waiting}
+
+    def _program(self, key: str) -> Program | None:
+        if key in self._done:
+            return self._done[key]
+        flag = self._waiting.get(key)
+        if flag is None:
+            return None
+        if key in self._open or len(self._open) >= self._limits.prerequisites:
+            raise Fault(
+                f"a circle, or more than {self._limits.prerequisites} prerequisites in "
+                f"one chain: {' → '.join([*self._open, key])}",
+                "requires",
+            )
+        self._open.append(key)
+        try:
+            program = self._compile(flag)
+        except Fault as fault:
+            program = _unreadable(flag, fault)
+        self._open.pop()
+        self._done[key] = program
+        return program
+
+    def _compile(self, flag: Ruleset) -> Program:
+        off = Result(flag.key, flag.variants[flag.off_variant], flag.off_variant, Reason.DISABLED)
+        if not flag.enabled:
+            return Program(flag, lambda _: off, off)
+        subject = Subject(flag.key, flag.variants, flag.on_variant, flag.salt)
+        targeting = compile_targeting(flag.targeting, subject, self._scope)
+        gates = [(r, self._required(r)) for r in targeting.requires]
+        decide, constant = _decision(targeting, off)
+        if gates:
+            decide, constant = _gated(gates, decide, off), None
+        return Program(flag, decide, constant, targeting)
+
+    def _required(self, requirement: Requirement) -> Decide:
+        program = self._program(requirement.flag)
+        if program is None:
+            raise Fault(f"there is no flag {requirement.flag!r}", "requires")
+        return program.decide
+
+
+def _decision(targeting: Targeting, off: Result) -> tuple[Decide, Result | None]:
+    missing = replace(off, reason=Reason.ERROR, error=ErrorCode.TARGETING_KEY_MISSING)
+    steps = tuple((rule.when, rule.serve.choose) for rule in targeting.rules)
+    constant, choose = targeting.default.constant, targeting.default.choose
+    if not steps and constant is not None:
+        return (lambda _: constant), constant
+    if constant is not None:
+
+        def decide_by_rules(context: Context) -> Result:
+            for when, serve in steps:
+                if when(context):
+                    served = serve(context)
+                    if served is not None:
+                        return served
+            return constant
+
+        return decide_by_rules, None
+
+    def decide(context: Context) -> Result:
+        for when, serve in steps:
+            if when(context):
+                served = serve(context)
+                if served is not None:
+                    return served
+        return choose(context) or missing
+
+    return decide, None
+
+
+def _gated(gates: list[tuple[Requirement, Decide]], decide: Decide, off: Result) -> Decide:
+    checks = [
+        (ask, requirement.variants, replace(off, prerequisite=requirement.flag))
+        for requirement, ask in gates
+    ]
+
+    def decide_behind(context: Context) -> Result:
+        for ask, variants, refused in checks:
+            found = ask(context)
+            if found.variant not in variants or found.error is not None:
+                return refused
+        return decide(context)
+
+    return decide_behind
+
+
+def _unreadable(flag: Ruleset, fault: Fault) -> Program:
+    result = Result(
+        flag.key,
+        flag.variants[flag.off_variant],
+        flag.off_variant,
+        Reason.ERROR,
+        error=ErrorCode.PARSE_ERROR,
+    )
+    return Program(flag, lambda _: result, result, fault=fault)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from core.models.member import Member
     from core.models.organization import Organization
     from core.models.override import Override
+    from core.models.segment import Segment
     from core.models.token import Token, VerifiedToken
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Member",
     "Organization",
     "Override",
+    "Segment",
     "SnapshotKey",
     "Token",
     "VerifiedToken",
@@ -59,6 +61,7 @@ _MODULES = {
     "Member": "member",
     "Organization": "organization",
     "Override": "override",
+    "Segment": "segment",
     "SnapshotKey": "installation",
     "Token": "token",
     "VerifiedToken": "token",

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
+from core.evaluation.targeting import default_share
 from core.lookups import environments, find_environment, find_flag
 from core.models import Flag, Override
 from core.sessions import Session
@@ -21,6 +22,7 @@ class FlagState:
     enabled: bool
     variant: str
     value: Any
+    percent: float  # of whom the variant is served to, where no rule answers
     rules: int
     updated_at: datetime | None
 
@@ -138,7 +140,8 @@ def _summary(flag: Row[Any], overrides: dict[int, Row[Any]], rows: list[Row[Any]
     for environment in rows:
         state = _state(flag, overrides.get(environment.id), environment.key)
         plain = state.variant == flag.on_variant or not state.enabled
-        states[environment.key] = _on_off(state.enabled) if plain else state.variant
+        shown = _on_off(state.enabled) if plain else state.variant
+        states[environment.key] = shown if state.percent == 100 else f"{shown} {state.percent:g}%"
     return FlagSummary(
         key=flag.key,
         type=flag.type,
@@ -157,7 +160,7 @@ def _state(flag: Row[Any], override: Row[Any] | None, environment: str) -> FlagS
     own = override.enabled if override is not None else None
     targeting: dict[str, Any] = override.targeting if override is not None else {}
     enabled = flag.default_enabled if own is None else own
-    served = targeting.get("serve", {}).get("variant", flag.on_variant)
+    served, percent = default_share(targeting, flag.on_variant)
     variant = served if enabled else flag.off_variant
     return FlagState(
         environment=environment,
@@ -165,6 +168,7 @@ def _state(flag: Row[Any], override: Row[Any] | None, environment: str) -> FlagS
         enabled=enabled,
         variant=variant,
         value=flag.variants[variant],
+        percent=percent if enabled else 100.0,
         rules=len(targeting.get("rules", [])),
         updated_at=override.updated_at if override is not None else None,
     )
@@ -172,3 +176,11 @@ def _state(flag: Row[Any], override: Row[Any] | None, environment: str) -> FlagS
 
 def _on_off(enabled: bool) -> str:  # noqa: FBT001 - one word for one bit
     return "on" if enabled else "off"
+
+
+def targeting_of(session: Session, key: str, environment_key: str) -> dict[str, Any]:
+    """The targeting document of a flag in one environment; empty where there is none."""
+    environment, flag = find_environment(session, environment_key), find_flag(session, key)
+    override = _overrides(session, [flag.id])[flag.id].get(environment.id)
+    targeting: dict[str, Any] = override.targeting if override is not None else {}
+    return targeting

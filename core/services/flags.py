@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from secrets import token_hex
 from typing import Any
 
 from sqlalchemy import Row, delete, insert, select, update
@@ -12,9 +13,10 @@ from core.auth.actor import Permission
 from core.errors import ConflictError, InvalidInputError
 from core.json_text import JsonValue
 from core.lookups import environments, find_flag
-from core.models import Environment, Flag, Override
+from core.models import Flag, Override
 from core.names import check_new_key, check_text, closest
 from core.services.change import Change
+from core.services.targeting import check_not_required, check_states
 from core.value_types import ValueType, check_value
 
 RESERVED_VARIANTS = frozenset({"inherit"})
@@ -99,7 +101,7 @@ def update_flag(change: Change, key: str, edit: Edit) -> None:
     flag = _existing(change, key)
     variants = {**flag.variants, **(edit.variants or {})}
     for name in edit.removed_variants:
-        _remove_variant(change, flag, variants, name)
+        _remove_variant(flag, variants, name)
     on_variant = edit.on_variant or flag.on_variant
     off_variant = edit.off_variant or flag.off_variant
     _check_variants(ValueType(flag.type), variants, on_variant, off_variant)
@@ -121,7 +123,15 @@ def update_flag(change: Change, key: str, edit: Edit) -> None:
         for name in ("permanent", "client_visible")
         if (value := getattr(edit, name)) is not None
     }
+    if variants != flag.variants or on_variant != flag.on_variant:
+        check_states(change, flag.key, flag.id, variants, on_variant)
     _update(change, flag, values)
+
+
+def reshuffle(change: Change, key: str) -> None:
+    """A new salt: every split of the flag chooses anew."""
+    change.require_everywhere(Permission.EDIT)
+    _update(change, _existing(change, key), {"salt": token_hex(8)})
 
 
 def set_default(change: Change, key: str, *, enabled: bool) -> None:
@@ -135,6 +145,7 @@ def archive_flag(change: Change, key: str) -> None:
     change.require_everywhere(Permission.EDIT)
     flag = _existing(change, key)
     if flag.archived_at is None:
+        check_not_required(change, key)
         _update(change, flag, {"archived_at": clock.now()})
 
 
@@ -147,6 +158,7 @@ def delete_flag(change: Change, key: str) -> None:
     """The flag and its state in every environment are gone; the audit log keeps them."""
     flag = _existing(change, key)
     change.require(Permission.ADMINISTER, in_environments=environments(change.session))
+    check_not_required(change, key)
     change.session.execute(delete(Override).where(Override.flag_id == flag.id))
     change.session.execute(delete(Flag).where(Flag.id == flag.id))
 
@@ -198,24 +210,10 @@ def _check_variants(
             )
 
 
-def _remove_variant(
-    change: Change, flag: Row[Any], variants: dict[str, JsonValue], name: str
-) -> None:
+def _remove_variant(flag: Row[Any], variants: dict[str, JsonValue], name: str) -> None:
     if variants.pop(name, None) is None:
         raise InvalidInputError(
             f"the flag {flag.key!r} has no variant {name!r}", hint=closest(name, variants)
-        )
-    users = change.session.execute(
-        select(Environment.key)
-        .join(Override, Override.environment_id == Environment.id)
-        .where(
-            Override.flag_id == flag.id, Override.targeting["serve"]["variant"].as_string() == name
-        )
-    ).scalars()
-    if used_in := ", ".join(users):
-        raise ConflictError(
-            f"the variant {name!r} is served in {used_in}",
-            hint=f"first `flagctl set {flag.key} on --env {used_in.split(', ')[0]}`",
         )
 
 

@@ -65,6 +65,11 @@ _TABLES = {
         " UPDATE (enabled, targeting)",
         "SELECT (id, flag_id, environment_id, enabled, targeting)",
     ),
+    "segments": _Table(
+        "SELECT, DELETE, INSERT (organization_id, key, description, condition),"
+        " UPDATE (description, condition)",
+        "SELECT (organization_id, key, condition)",
+    ),
     "configs": _Table(
         "SELECT, DELETE, INSERT (organization_id, key, type, schema, description, client_visible),"
         " UPDATE (schema, description, client_visible)",
@@ -123,6 +128,7 @@ _FUNCTIONS = {
             "current_organization()",
             "organization_where(text)",
             "organization_throughout(text)",
+            "organization_somewhere(text)",
             "environments_where(text)",
         ),
         (Group.ADMIN,),  # for the policies

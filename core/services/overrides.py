@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -9,10 +10,12 @@ from sqlalchemy import insert, select, update
 
 from core.auth.actor import Permission
 from core.errors import ConflictError, InvalidInputError, NotFoundError
+from core.evaluation.targeting import default_share
 from core.lookups import find_environment, find_flag
 from core.models import Environment, Flag, Override
 from core.names import check_key, closest
 from core.services.change import Change
+from core.services.targeting import check_targeting
 
 
 class State(StrEnum):
@@ -29,9 +32,10 @@ class Result:
     enabled: bool
     variant: str
     revision: int
+    percent: float = 100.0  # of whom it serves the variant to
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """An environment."""
 
     id: int
@@ -39,7 +43,7 @@ class _Place(NamedTuple):
     revision: int
 
 
-class _Flag(NamedTuple):
+class FlagRow(NamedTuple):
     """What of a flag decides what an environment serves."""
 
     id: int
@@ -50,9 +54,10 @@ class _Flag(NamedTuple):
     off_variant: str
     default_enabled: bool
     archived_at: datetime | None
+    salt: str
 
 
-class _State(NamedTuple):
+class StateRow(NamedTuple):
     """The override that is there."""
 
     id: int
@@ -67,17 +72,23 @@ def _columns(model: Any, of: Any) -> list[Any]:
 EMPTY_TARGETING: dict[str, Any] = {"format": 1, "rules": []}
 
 
-def set_override(change: Change, key: str, environment_key: str, wanted: str) -> Result:
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Serve a variant to `percent` of the contexts, by the attribute `by` (None: targetingKey)."""
+
+    percent: float
+    by: str | None = None
+
+
+def set_override(
+    change: Change, key: str, environment_key: str, wanted: str, rollout: Rollout | None = None
+) -> Result:
     """`wanted` is a State or the name of a variant to serve. Rules stay as they are.
 
     Raises ConflictError for an archived flag, InvalidInputError for an unknown variant.
     """
-    environment, flag, current = _look_up(change, key, environment_key)
-    change.require(Permission.EDIT, in_environments=[environment])
-    if flag.archived_at is not None:
-        raise ConflictError(
-            f"the flag {key!r} is archived", hint=f"first `flagctl unarchive {key}`"
-        )
+    environment, flag, current = look_up(change, key, environment_key)
+    check_editable(change, flag, environment)
     state, variant = _parse(flag, wanted)
     change.expect(environment.revision, what=f"the revision of {environment_key}")
     enabled = {State.ON: True, State.OFF: False, State.INHERIT: None}[state]
@@ -86,21 +97,54 @@ def set_override(change: Change, key: str, environment_key: str, wanted: str) ->
         targeting.pop("serve", None)
     if variant is not None:
         targeting["serve"] = {"variant": variant}
+    if rollout is not None:
+        targeting["serve"] = _split(flag, state, variant or flag.on_variant, rollout)
+        check_targeting(change, flag, environment, targeting)
     before = (
         (current.enabled, current.targeting) if current is not None else (None, EMPTY_TARGETING)
     )
     if (enabled, targeting) != before:
-        _write(change, flag, environment, current, {"enabled": enabled, "targeting": targeting})
+        write(change, flag, environment, current, {"enabled": enabled, "targeting": targeting})
     return _result(flag, environment, state, targeting)
 
 
-def _look_up(change: Change, key: str, environment_key: str) -> tuple[_Place, _Flag, _State | None]:
+def check_editable(change: Change, flag: FlagRow, environment: Place) -> None:
+    """Raises ForbiddenError, and ConflictError for an archived flag."""
+    change.require(Permission.EDIT, in_environments=[environment])
+    if flag.archived_at is not None:
+        raise ConflictError(
+            f"the flag {flag.key!r} is archived", hint=f"first `flagctl unarchive {flag.key}`"
+        )
+
+
+def _split(flag: FlagRow, state: State, variant: str, rollout: Rollout) -> dict[str, Any]:
+    if state is not State.ON:
+        raise InvalidInputError(f"a rollout goes with on or a variant, not with {state}")
+    if not 0 <= rollout.percent <= 100:
+        raise InvalidInputError(f"a rollout has 0 to 100 percent, not {rollout.percent:g}")
+    if variant == flag.off_variant:
+        raise InvalidInputError(
+            f"{variant!r} is what the rest is served", hint="name the variant to roll out"
+        )
+    rest = float(100 - Decimal(str(rollout.percent)))
+    arms = [(variant, rollout.percent), (flag.off_variant, rest)]
+    split: dict[str, Any] = {
+        "arms": [{"serve": {"variant": name}, "weight": weight} for name, weight in arms]
+    }
+    if rollout.by is not None:
+        split["by"] = {"attributes": [rollout.by]}
+    return {"split": split}
+
+
+def look_up(
+    change: Change, key: str, environment_key: str
+) -> tuple[Place, FlagRow, StateRow | None]:
     """All in one query: a write takes mostly as long as its questions. Raises NotFoundError."""
     check_key(key, noun="flag")
     check_key(environment_key, noun="environment")
     places, flags, states = (
         _columns(model, of)
-        for model, of in ((Environment, _Place), (Flag, _Flag), (Override, _State))
+        for model, of in ((Environment, Place), (Flag, FlagRow), (Override, StateRow))
     )
     row = change.session.execute(
         select(*places, *flags, *states)
@@ -120,11 +164,11 @@ def _look_up(change: Change, key: str, environment_key: str) -> tuple[_Place, _F
         find_flag(change.session, key)
         raise NotFoundError(f"there is no flag {key!r}")  # not reached: one of them is missing
     first, second = len(places), len(places) + len(flags)
-    state = None if row[second] is None else _State(*row[second:])
-    return _Place(*row[:first]), _Flag(*row[first:second]), state
+    state = None if row[second] is None else StateRow(*row[second:])
+    return Place(*row[:first]), FlagRow(*row[first:second]), state
 
 
-def _parse(flag: _Flag, wanted: str) -> tuple[State, str | None]:
+def _parse(flag: FlagRow, wanted: str) -> tuple[State, str | None]:
     if wanted in tuple(State):
         return State(wanted), None
     if wanted in flag.variants:
@@ -136,11 +180,11 @@ def _parse(flag: _Flag, wanted: str) -> tuple[State, str | None]:
     )
 
 
-def _write(
+def write(
     change: Change,
-    flag: _Flag,
-    environment: _Place,
-    current: _State | None,
+    flag: FlagRow,
+    environment: Place,
+    current: StateRow | None,
     values: dict[str, Any],
 ) -> None:
     if current is not None:
@@ -156,7 +200,9 @@ def _write(
     )
 
 
-def _result(flag: _Flag, environment: _Place, state: State, targeting: dict[str, Any]) -> Result:
+def _result(flag: FlagRow, environment: Place, state: State, targeting: dict[str, Any]) -> Result:
     enabled = flag.default_enabled if state is State.INHERIT else state is State.ON
-    served = targeting.get("serve", {}).get("variant", flag.on_variant)
-    return Result(state, enabled, served if enabled else flag.off_variant, environment.revision)
+    served, percent = default_share(targeting, flag.on_variant)
+    if not enabled:
+        served, percent = flag.off_variant, 100.0
+    return Result(state, enabled, served, environment.revision, percent)

@@ -21,6 +21,10 @@ def _everywhere(permission: str) -> str:
     return f"organization_id = (SELECT flagctl.organization_throughout('{permission}'))"
 
 
+def _somewhere(permission: str) -> str:
+    return f"organization_id = (SELECT flagctl.organization_somewhere('{permission}'))"
+
+
 def _there(permission: str, column: str = "environment_id") -> str:
     return f"{column} = ANY ((SELECT flagctl.environments_where('{permission}'))::bigint[])"
 
@@ -55,6 +59,13 @@ ADMIN_POLICIES = {
         delete=_everywhere("administer"),
     ),
     "overrides": Policy(_HERE, insert=_there("edit"), update=_there("edit"), delete=_there("edit")),
+    # Where a segment is used the gate asks for the right; here it is asked for somewhere.
+    "segments": Policy(
+        _HERE,
+        insert=_somewhere("edit"),
+        update=_somewhere("edit"),
+        delete=_somewhere("edit"),
+    ),
     "configs": Policy(
         _HERE,
         insert=_everywhere("edit"),
@@ -90,7 +101,7 @@ ADMIN_POLICIES = {
 # All rows of these, whoever asks: what snapshots are made of, of all organizations.
 READER_TABLES = (
     *("snapshot_key", "organizations", "environments", "flags", "overrides"),
-    *("configs", "config_values", "api_keys", "issuers", "issuer_keys"),
+    *("segments", "configs", "config_values", "api_keys", "issuers", "issuer_keys"),
 )
 # The keepers of trust: issuers and their keys, and what their commands name them by.
 TRUST_READS = ("organizations", "members", "audit_events")

@@ -15,7 +15,7 @@ from core.auth.api_keys import KeyKind
 from core.evaluation.ruleset import Ruleset
 from core.snapshot.document import Auth, Config, KeyGrant, Served, Snapshot, Version
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 class RefusedError(ValueError):
@@ -65,6 +65,7 @@ def encode(snapshot: Snapshot) -> bytes:
         "key": snapshot.key,
         "version": [snapshot.epoch, snapshot.revision, snapshot.stamp],
         "flags": [_encode_flag(flag) for flag in snapshot.served.flags],
+        "segments": snapshot.served.segments,
         "configs": [
             [config.key, config.type, config.client_visible, config.text]
             for config in snapshot.served.configs
@@ -85,10 +86,10 @@ def _encode_flag(flag: Ruleset) -> list[Any]:
         flag.on_variant,
         flag.off_variant,
         flag.enabled,
-        flag.serve,
-        flag.archived,
+        flag.targeting,
+        flag.salt,
         flag.client_visible,
-        flag.readable,
+        flag.version,
     ]
 
 
@@ -122,6 +123,7 @@ def _snapshot(document: dict[str, Any]) -> Snapshot:
         served=Served(
             flags=tuple(Ruleset(*fields) for fields in document["flags"]),
             configs=tuple(Config(*fields) for fields in document["configs"]),
+            segments=dict(document["segments"]),
         ),
         auth=Auth(
             {

@@ -4,11 +4,11 @@ It has two parts. `served` may leave a reader; `auth` never does.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from core.auth.api_keys import KeyKind
-from core.evaluation.ruleset import Ruleset
+from core.evaluation.ruleset import Ruleset, Segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class Served:
 
     flags: tuple[Ruleset, ...]
     configs: tuple[Config, ...]
+    segments: Segments = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

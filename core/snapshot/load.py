@@ -10,8 +10,17 @@ from sqlalchemy import Connection, Text, and_, bindparam, cast, func, select, te
 
 from core.auth.api_keys import KeyKind
 from core.db import translated
-from core.evaluation.ruleset import Ruleset, prepare
-from core.models import ApiKey, Config, ConfigValue, Environment, Flag, Organization, Override
+from core.evaluation.ruleset import Ruleset, Segments
+from core.models import (
+    ApiKey,
+    Config,
+    ConfigValue,
+    Environment,
+    Flag,
+    Organization,
+    Override,
+    Segment,
+)
 from core.snapshot import document
 from core.snapshot.document import Auth, KeyGrant, Served, Snapshot, Version
 
@@ -52,6 +61,8 @@ _FLAGS: Final = (
         Flag.off_variant,
         Flag.default_enabled,
         Flag.client_visible,
+        Flag.salt,
+        Flag.version,
         Override.enabled.label("override_enabled"),
         cast(Override.targeting, Text).label("targeting"),
     )
@@ -62,6 +73,9 @@ _FLAGS: Final = (
         isouter=True,
     )
     .where(Flag.organization_id == bindparam("organization"), Flag.archived_at.is_(None))
+)
+_SEGMENTS: Final = select(Segment.key, cast(Segment.condition, Text).label("condition")).where(
+    Segment.organization_id == bindparam("organization")
 )
 _CONFIGS: Final = (
     select(
@@ -124,6 +138,7 @@ def load(
             served=Served(
                 flags=_flags(connection, row.id, row.organization_id),
                 configs=_configs(connection, row.id),
+                segments=_segments(connection, row.organization_id),
             ),
             auth=_auth(connection, row.id),
         )
@@ -145,17 +160,30 @@ def _readable_flags(rows: Iterable[Any]) -> Iterable[Ruleset]:
         except (ValueError, RecursionError):
             _log.error("a flag has a value that cannot be served", extra={"flag": row.key})
             continue
-        yield prepare(
+        own = row.override_enabled
+        yield Ruleset(
             key=row.key,
             type=row.type,
             variants=variants,
             on_variant=row.on_variant,
             off_variant=row.off_variant,
-            default_enabled=row.default_enabled,
-            override_enabled=row.override_enabled,
+            enabled=row.default_enabled if own is None else own,
             targeting=targeting,
+            salt=row.salt,
             client_visible=row.client_visible,
+            version=row.version,
         )
+
+
+def _segments(connection: Connection, organization: int) -> Segments:
+    """All of the organization: which of them a rule reaches is found when they are compiled."""
+    found = {}
+    for row in connection.execute(_SEGMENTS, {"organization": organization}):
+        try:
+            found[row.key] = _parse(row.condition)
+        except (ValueError, RecursionError):
+            _log.error("a segment has a value that cannot be used", extra={"segment": row.key})
+    return dict(sorted(found.items()))
 
 
 def _parse(stored: str) -> Any:

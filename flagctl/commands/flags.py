@@ -12,7 +12,7 @@ from flagctl.options import Env, OnlyEnv, parse_time, writing
 from flagctl.state import current
 
 if TYPE_CHECKING:
-    from core.queries.flags import FlagDetail, FlagSummary
+    from core.queries.flags import FlagDetail, FlagState, FlagSummary
     from core.services.change import Change
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The flag's key.")]
@@ -32,28 +32,39 @@ def set_flag(
     default: Annotated[
         bool, typer.Option("--default", help="Set the global default instead of an environment.")
     ] = False,
+    rollout: Annotated[
+        float | None,
+        typer.Option("--rollout", metavar="PERCENT", help="Serve it to this share only."),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="ATTRIBUTE", help="Spread by this, not by targetingKey."),
+    ] = None,
 ) -> None:
     """Turn a flag on or off in an environment.
 
     \b
     flagctl set new_checkout --env prod
     flagctl set new_checkout off --env prod --reason "errors in checkout"
+    flagctl set new_checkout --env prod --rollout 25
     flagctl set checkout_layout compact --env staging
     flagctl set new_checkout inherit --env dev
     """
-    if default:
-        _set_default(
-            key,
-            state,
-            env,
-        )
-        return
-    from core.services.overrides import set_override
+    from core.errors import InvalidInputError
+    from core.services.overrides import Rollout, set_override
 
+    if rollout is None and by is not None:
+        raise InvalidInputError("--by goes with --rollout PERCENT")
+    if default:
+        if rollout is not None:
+            raise InvalidInputError("a rollout is an environment's: use --env, not --default")
+        _set_default(key, state, env)
+        return
+    share = Rollout(rollout, by) if rollout is not None else None
     here = current()
     environment = here.environment(env)
     result, outcome = here.write(
-        lambda change: set_override(change, key, environment, state),
+        lambda change: set_override(change, key, environment, state, share),
     )
     document = {
         "flag": key,
@@ -67,6 +78,8 @@ def set_flag(
         shown = f"inherited ({shown})"
     elif result.enabled and state not in ("on", "inherit"):
         shown = f"on, serving {result.variant}"
+    if result.percent != 100:
+        shown += f" to {result.percent:g} %"
     verb = "is" if outcome.changed else "was already"
     writes.report(
         here,
@@ -227,7 +240,8 @@ def _print_flag(flag: "FlagDetail") -> None:
         [
             ("environment", lambda s: s.environment),
             ("state", lambda s: s.state),
-            ("serves", lambda s: f"{s.variant} = {_json(s.value)}"),
+            ("serves", _served),
+            ("rules", lambda s: s.rules or None),
             ("changed", lambda s: s.updated_at),
         ],
         empty="no environments",
@@ -328,6 +342,11 @@ def delete(key: Key) -> None:
         lambda change: delete_flag(change, key),
         confirmed=True,
     )
+
+
+def _served(state: "FlagState") -> str:
+    share = "" if state.percent == 100 else f" to {state.percent:g} %"
+    return f"{state.variant} = {_json(state.value)}{share}"
 
 
 def _state_in(environment: str) -> Callable[[Any], object]:

@@ -117,6 +117,21 @@ CREATE TABLE flagctl.overrides (
 );
 CREATE INDEX overrides_environment_idx ON flagctl.overrides (environment_id);
 
+-- A condition that rules share, by name.
+CREATE TABLE flagctl.segments (
+    id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT segments_pkey PRIMARY KEY,
+    organization_id bigint NOT NULL
+        CONSTRAINT segments_organization_fkey REFERENCES flagctl.organizations,
+    key text NOT NULL CONSTRAINT segments_key_length CHECK (char_length(key) BETWEEN 1 AND 255),
+    description text NOT NULL DEFAULT '',
+    condition jsonb NOT NULL CONSTRAINT segments_condition_size
+        CHECK (octet_length(condition::text) <= 1000000),
+    version integer NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT segments_key_unique UNIQUE (organization_id, key)
+);
+
 CREATE TABLE flagctl.configs (
     id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT configs_pkey PRIMARY KEY,
     organization_id bigint NOT NULL
@@ -359,7 +374,7 @@ DROP = """
 DROP TABLE flagctl.audit_event_revisions, flagctl.audit_events, flagctl.verified_tokens,
     flagctl.tokens, flagctl.members,
     flagctl.issuer_keys, flagctl.issuers, flagctl.api_keys, flagctl.config_values,
-    flagctl.configs, flagctl.overrides, flagctl.flags, flagctl.environments,
+    flagctl.configs, flagctl.segments, flagctl.overrides, flagctl.flags, flagctl.environments,
     flagctl.organizations, flagctl.change_key, flagctl.snapshot_key, flagctl.installation;
 """
 

@@ -318,6 +318,19 @@ BEGIN
 END
 $$;
 
+-- … where the actor may in one environment at least: what is used nowhere yet …
+CREATE FUNCTION flagctl.organization_somewhere(permission text) RETURNS bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    change jsonb := flagctl.current_change();
+    places jsonb := change -> 'rights' -> permission;
+BEGIN
+    RETURN CASE WHEN places = 'true' OR jsonb_array_length(places) > 0
+        THEN change -> 'organization_id' END;
+END
+$$;
+
 -- … and in which environments. They are of the actor's organization, so that rows which name one
 -- need no other test: foreign keys tie both together.
 CREATE FUNCTION flagctl.environments_where(permission text) RETURNS bigint[]
@@ -341,7 +354,8 @@ RETURN ARRAY(SELECT e.id FROM flagctl.environments e
 """
 
 DROP = """
-DROP FUNCTION flagctl.organization_throughout(text), flagctl.organization_where(text),
+DROP FUNCTION flagctl.organization_throughout(text), flagctl.organization_somewhere(text),
+    flagctl.organization_where(text),
     flagctl.environments_where(text), flagctl.environments_of(bigint),
     flagctl.current_organization(), flagctl.check_still_allowed(jsonb), flagctl.current_change(),
     flagctl.begin_owner_change(text, text, text), flagctl.begin_change(text, text, text, text),

@@ -33,6 +33,11 @@ RETURN jsonb_build_object('format', 1,
     'environment', (SELECT e.key FROM flagctl.environments e WHERE e.id = o.environment_id),
     'enabled', o.enabled, 'targeting', o.targeting, 'version', o.version);
 
+CREATE FUNCTION flagctl.document(s flagctl.segments) RETURNS jsonb
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+RETURN jsonb_build_object('format', 1, 'key', s.key, 'description', s.description,
+    'condition', s.condition, 'version', s.version);
+
 CREATE FUNCTION flagctl.document(c flagctl.configs) RETURNS jsonb
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 RETURN jsonb_build_object('format', 1, 'key', c.key, 'type', c.type, 'schema', c.schema,
@@ -348,6 +353,44 @@ BEGIN
 END
 $$;
 
+-- Where a segment decides: in the rules that name it, or a segment that names it, and so on.
+CREATE FUNCTION flagctl.environments_using(organization bigint, segment text) RETURNS bigint[]
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+RETURN ARRAY(
+    WITH RECURSIVE used (key) AS (
+        SELECT segment
+        UNION
+        SELECT s.key FROM flagctl.segments s JOIN used u ON jsonb_path_exists(s.condition,
+                '$.**.segment ? (@ == $key)', jsonb_build_object('key', u.key))
+            WHERE s.organization_id = organization
+    )
+    SELECT DISTINCT o.environment_id FROM flagctl.overrides o JOIN used u
+            ON jsonb_path_exists(o.targeting, '$.rules[*].when.**.segment ? (@ == $key)',
+                jsonb_build_object('key', u.key))
+        WHERE o.organization_id = organization ORDER BY o.environment_id);
+
+CREATE FUNCTION flagctl.segment_changed() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    s flagctl.segments := coalesce(NEW, OLD);
+    users bigint[] := flagctl.environments_using(s.organization_id, s.key);
+BEGIN
+    IF TG_OP = 'DELETE' AND users <> '{}' THEN
+        RAISE EXCEPTION USING errcode = 'FC006',
+            message = format('the segment %s is used', quote_literal(s.key)),
+            hint = format('`flagctl segment show %s` names the rules', s.key);
+    END IF;
+    PERFORM flagctl.record_event(s.organization_id, 'segment', s.id, s.key, NULL,
+        CASE TG_OP WHEN 'INSERT' THEN 'create' ELSE lower(TG_OP) END,
+        CASE WHEN TG_OP <> 'INSERT' THEN flagctl.document(OLD) END,
+        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END,
+        CASE WHEN TG_OP = 'UPDATE' AND OLD.condition::text = NEW.condition::text
+            THEN '{}' ELSE users END);
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION flagctl.config_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -515,7 +558,7 @@ _GOVERNED = {
     **dict.fromkeys(
         (
             *("organizations", "flags", "overrides", "configs", "config_values", "api_keys"),
-            *("members", "tokens", "issuers", "issuer_keys"),
+            *("segments", "members", "tokens", "issuers", "issuer_keys"),
         ),
         "UPDATE",
     ),
@@ -549,6 +592,11 @@ CREATE TRIGGER touch BEFORE UPDATE ON flagctl.overrides
     FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.overrides
     FOR EACH ROW EXECUTE FUNCTION flagctl.override_changed();
+
+CREATE TRIGGER touch BEFORE UPDATE ON flagctl.segments
+    FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.segments
+    FOR EACH ROW EXECUTE FUNCTION flagctl.segment_changed();
 
 CREATE TRIGGER touch BEFORE UPDATE ON flagctl.configs
     FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
@@ -608,7 +656,7 @@ BEGIN
     FOR found IN SELECT p.oid::regprocedure AS signature FROM pg_proc p
         WHERE p.pronamespace = 'flagctl'::regnamespace AND (p.prorettype = 'trigger'::regtype
             OR p.proname IN ('document', 'check_rights', 'raise_revisions', 'record_event',
-                'record_denial', 'outcome'))
+                'record_denial', 'outcome', 'environments_using'))
     LOOP
         EXECUTE format('DROP FUNCTION %s', found.signature);
     END LOOP;

@@ -11,7 +11,7 @@ down_revision = "0004"
 
 TABLES = (
     *("installation", "snapshot_key", "change_key", "organizations", "environments"),
-    *("flags", "overrides", "configs", "config_values", "api_keys"),
+    *("flags", "overrides", "segments", "configs", "config_values", "api_keys"),
     *("issuers", "issuer_keys", "members", "tokens", "verified_tokens"),
     *("audit_events", "audit_event_revisions"),
 )

@@ -4,10 +4,10 @@ from typing import Final
 
 from starlette.types import Scope, Send
 
-from core.errors import ForbiddenError, InvalidInputError
-from core.names import check_environment_key
+from core.errors import ForbiddenError
 from core.snapshot.document import Snapshot
-from readserver import auth, queries
+from readserver import auth
+from readserver.access import admit, joined, staleness
 from readserver.answers import Answer, Header, Variants, not_modified_headers, start
 from readserver.conditional import accepts_gzip, matches
 from readserver.errors import problem, problem_of
@@ -44,30 +44,22 @@ class ServedEndpoint:
 
     async def _answer(self, scope: Scope) -> tuple[int, bytes, list[Header]]:
         path, headers = scope["path"], scope["headers"]
-        credential = auth.credential(headers)
-        key = auth.parse(credential)
-        found = await self._provider.get(key.environment_id)
-        snapshot = found.prepared.snapshot if found is not None else None
-        grant = auth.authenticate(key, snapshot)
-        assert found is not None  # noqa: S101 - authenticate() refuses without a snapshot
-        assert snapshot is not None  # noqa: S101
-        _check_environment(scope["query_string"], snapshot)
-        variants = found.prepared.answers[path, grant.kind]
-        stale = self._staleness()
+        admitted = await admit(self._provider, scope)
+        found, grant, credential = admitted.found, admitted.grant, admitted.credential
+        variants = found.prepared.answers.get((path, grant.kind))
+        if variants is None:
+            raise ForbiddenError("this takes a server key", hint="a client key sees results alone")
+        stale = staleness(self._truth)
         if not stale and auth.is_canonical(credential):
-            self._remember(path, credential, variants, auth.expires_at(grant), snapshot)
+            self._remember(
+                path, credential, variants, auth.expires_at(grant), found.prepared.snapshot
+            )
         answer = _negotiate(variants, headers)
         if _is_known(answer, headers):
             message = start(304, not_modified_headers(answer), found.source, *stale)
             return 304, b"", message["headers"]
         message = start(200, answer.headers, found.source, *stale)
         return 200, answer.body, message["headers"]
-
-    def _staleness(self) -> tuple[Header, ...]:
-        if not self._truth.is_stale:
-            return ()
-        age = str(int(self._truth.age_seconds)).encode()
-        return ((b"age", age), (b"flagctl-stale", b"true"))
 
     def _remember(
         self,
@@ -81,33 +73,13 @@ class ServedEndpoint:
         self._memo.remember(path, credential, Remembered(variants, expires_at, queries))
 
 
-def _check_environment(query_string: bytes, snapshot: Snapshot) -> None:
-    wanted = queries.parse(query_string).get("environment") if query_string else None
-    if wanted is None or wanted == snapshot.key:
-        return
-    try:
-        check_environment_key(wanted)
-    except InvalidInputError as error:
-        raise InvalidInputError(f"environment: {error.message}", hint=error.hint) from None
-    raise ForbiddenError(
-        f"this API key is not for the environment {wanted!r}",
-        hint="a key belongs to one environment; leave `environment` out, or use its key",
-    )
-
-
-def _joined(headers: list[Header], wanted: bytes) -> bytes | None:
-    """A field's lines as one list, as HTTP says; None when there is none."""
-    values = [value for name, value in headers if name == wanted]
-    return b",".join(values) if values else None
-
-
 def _negotiate(variants: Variants, headers: list[Header]) -> Answer:
-    accepted = _joined(headers, b"accept-encoding")
+    accepted = joined(headers, b"accept-encoding")
     if variants.gzip is not None and accepted is not None and accepts_gzip(accepted):
         return variants.gzip
     return variants.identity
 
 
 def _is_known(answer: Answer, headers: list[Header]) -> bool:
-    tags = _joined(headers, b"if-none-match")
+    tags = joined(headers, b"if-none-match")
     return tags is not None and matches(tags, answer.etag)

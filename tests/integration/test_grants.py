@@ -21,6 +21,7 @@ READER_COLUMNS = {
     "flags": "id organization_id key type variants on_variant off_variant default_enabled"
     " client_visible expires_at archived_at salt version",
     "overrides": "id flag_id environment_id enabled targeting",
+    "segments": "organization_id key condition",
     "configs": "id organization_id key type client_visible",
     "config_values": "id config_id environment_id value",
     "api_keys": "id environment_id public_id kind digest expires_at revoked_at",
@@ -46,6 +47,7 @@ ADMIN_UPDATES = {
     "flags": "variants on_variant off_variant default_enabled description owner tags permanent"
     " client_visible expires_at archived_at salt",
     "overrides": "enabled targeting",
+    "segments": "description condition",
     "configs": "schema description client_visible",
     "config_values": "value",
     "api_keys": "expires_at revoked_at",
@@ -53,7 +55,8 @@ ADMIN_UPDATES = {
     "tokens": "revoked_at",
 }
 ADMIN_DELETES = {
-    *("environments", "flags", "overrides", "configs", "config_values", "api_keys", "members")
+    *("environments", "flags", "overrides", "segments", "configs", "config_values"),
+    *("api_keys", "members"),
 }
 TRUST_COLUMNS = {
     "organizations": "id key name key_pattern archived_at created_at",
@@ -274,7 +277,7 @@ def test_nobody_becomes_somebody_else(ground: Installation, login: str) -> None:
             {
                 *("audit_page", "epoch", "begin_change", "record_denial", "organizations_of"),
                 *("outcome", "current_organization", "environments_where"),
-                *("organization_where", "organization_throughout"),
+                *("organization_where", "organization_throughout", "organization_somewhere"),
             },
         ),
         ("trust", {"begin_owner_change", "outcome"}),

@@ -174,7 +174,7 @@ def test_the_public_listener_has_nothing_of_the_admins(world: World, path: str) 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_405(world: World, method: str) -> None:
-    for path in ("/v1/flags", "/healthz"):
+    for path in ("/v1/configs", "/healthz"):
         answer = world.reader.ask(method, path, world.server_key, body=b"{}")
         assert answer.status == 405
         assert "GET" in answer.headers["allow"]

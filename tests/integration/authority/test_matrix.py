@@ -15,7 +15,16 @@ from core.auth.actions import ACTIONS, Scope, is_allowed
 from core.auth.actor import Actor, Permission, Role
 from core.errors import ConflictError, ForbiddenError, NotFoundError
 from core.lookups import environments as all_environments
-from core.services import api_keys, configs, environments, flags, members, organizations
+from core.services import (
+    api_keys,
+    configs,
+    environments,
+    flags,
+    members,
+    organizations,
+    rules,
+    segments,
+)
 from core.services import overrides as states
 from core.services import tokens as token_service
 from core.services.change import Change, Options
@@ -32,6 +41,22 @@ CALLS: Mapping[str, Call] = {
     "set": lambda c, e: states.set_override(c, "switch", e, "on"),
     "config set": lambda c, e: configs.set_value(c, "max_items", e, 7),
     "config unset": lambda c, e: configs.unset_value(c, "max_items", e),
+    "rule add": lambda c, e: rules.add_rule(
+        c, "switch", e, rules.NewRule(when=True, serve={"variant": "off"})
+    ),
+    "rule update": lambda c, e: rules.update_rule(
+        c, "switch", e, "ruled", rules.RuleEdit(description="other")
+    ),
+    "rule move": lambda c, e: rules.move_rule(c, "switch", e, "ruled", 2),
+    "rule remove": lambda c, e: rules.remove_rule(c, "switch", e, "ruled"),
+    "rule require": lambda c, e: rules.require(c, "switch", e, "theme", ["blue"]),
+    "rule unrequire": lambda c, e: rules.unrequire(c, "switch", e, "layout"),
+    "rollout reshuffle": lambda c, _: flags.reshuffle(c, "switch"),
+    "segment create": lambda c, _: segments.create_segment(c, "new", True),
+    "segment update": lambda c, _: segments.update_segment(
+        c, "unused", segments.Edit(description="other")
+    ),
+    "segment delete": lambda c, _: segments.delete_segment(c, "unused"),
     "create": lambda c, _: flags.create_flag(c, replace(THEME, key="new")),
     "update": lambda c, _: flags.update_flag(c, "theme", flags.Edit(on_variant="blue")),
     "set --default": lambda c, _: flags.set_default(c, "switch", enabled=True),
@@ -88,12 +113,21 @@ def staff(cluster: Cluster) -> Iterator[Staff]:
         with made.change(confirmed=True) as change:
             flags.create_flag(change, flags.Definition("switch"))
             flags.create_flag(change, flags.Definition("gone"))
+            flags.create_flag(change, flags.Definition("layout"))
+            segments.create_segment(change, "unused", True)
             members.add_member(change, "leaver@example.com", Role.VIEWER, "dev")
             for place in PLACES:
                 api_keys.create_key(change, "app", place)
                 configs.set_value(change, "max_items", place, 3)
         with made.change(confirmed=True) as change:
             flags.archive_flag(change, "gone")
+        for place, id_ in product(PLACES, ("ruled", "second")):
+            with made.change(confirmed=True) as change:
+                new = rules.NewRule(when=True, serve={"variant": "on"}, id=id_)
+                rules.add_rule(change, "switch", place, new)
+        for place in PLACES:
+            with made.change(confirmed=True) as change:
+                rules.require(change, "switch", place, "layout", ["on"])
         issued = made.issue("leaver@example.com")
         yield Staff(
             made,

@@ -5,13 +5,13 @@ import json
 
 from core.auth.api_keys import KeyKind
 from core.snapshot.document import Config, Served
-from readserver.answers import CONFIGS, FLAGS, prepare
+from readserver.answers import CONFIGS, FLAGS, SNAPSHOT, prepare
 from tests.support.snapshots import flag, snapshot
 
 
 def test_flags_and_configs_by_kind_of_key() -> None:
     served = Served(
-        (flag("a"), flag("b", client_visible=True, enabled=False), flag("c", archived=True)),
+        (flag("a"), flag("b", client_visible=True, enabled=False)),
         (Config("x", "integer", False, "1"), Config("y", "integer", True, "2")),
     )
     answers = prepare(snapshot(served=served)).answers
@@ -23,7 +23,8 @@ def test_flags_and_configs_by_kind_of_key() -> None:
 
 def test_nothing_is_an_empty_map() -> None:
     answers = prepare(snapshot(served=Served((), ()))).answers
-    assert {v.identity.body for v in answers.values()} == {b"{}"}
+    maps = {v.identity.body for (path, _), v in answers.items() if path != SNAPSHOT}
+    assert maps == {b"{}"}
 
 
 def test_a_configs_value_is_not_touched() -> None:

@@ -86,11 +86,16 @@ def test_not_modified() -> None:
     assert fixture.counts.memory_not_modified == 1
 
 
+def test_a_post_is_another_endpoints() -> None:
+    fixture = Fixture()
+    fixture.ask(KEY, method="POST")
+    assert (fixture.sent, fixture.passed_to) == ([], "router")
+
+
 @pytest.mark.parametrize(
     "asked",
     [
         {"method": "HEAD"},
-        {"method": "POST"},
         {"query": b"environment=dev"},
         {"query": b"x=1"},
     ],

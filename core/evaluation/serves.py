@@ -1,0 +1,153 @@
+"""What a rule serves: one variant, or a split of several by bucket.
+
+    {"variant": name}
+    {"split": {"by"?: Bucket, "arms": [{"serve": S, "weight": w | "range": [a, b]}]}}
+
+Arms are half-open ranges of buckets, `weight` in the order of the list: raising the first arm's
+share keeps whoever was in it. Ranges may leave a gap: whoever falls there is not served.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any, Final
+
+from core.evaluation.bucketing import Bucketing, compile_bucketing, modulo_of
+from core.evaluation.context import Context
+from core.evaluation.faults import Fault
+from core.evaluation.result import Reason, Result
+from core.names import closest
+
+Finish = Callable[[str, Reason], Result]  # a variant's name and the reason → the finished result
+Serve = Callable[[Context], Result | None]
+_MOST_ARMS: Final = 100
+_LARGEST_WEIGHT: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A compiled serve. `constant` is its result where no context matters, else `choose` decides;
+    None is: not served."""
+
+    constant: Result | None
+    choose: Serve
+    bucket: Bucketing | None = None
+
+
+def compile_serve(
+    document: object, variants: Mapping[str, Any], salt: str, reason: Reason, finish: Finish
+) -> Outcome:
+    """`reason` is that of a plain variant. Raises Fault."""
+    if not isinstance(document, Mapping) or len(document) != 1:
+        raise Fault('an object with "variant" or "split"')
+    if "variant" in document:
+        result = finish(_variant(document["variant"], variants), reason)
+        return Outcome(result, lambda _: result)
+    if "split" not in document:
+        raise Fault('an object with "variant" or "split"')
+    try:
+        return _split(document["split"], variants, salt, finish)
+    except Fault as fault:
+        raise fault.under("split") from None
+
+
+def _variant(name: object, variants: Mapping[str, Any]) -> str:
+    if isinstance(name, str) and name in variants:
+        return name
+    hint = closest(name, list(variants)) if isinstance(name, str) else ""
+    raise Fault(
+        f"there is no variant {name!r}; " + (hint or f"there are {', '.join(variants)}"), "variant"
+    )
+
+
+def _split(document: object, variants: Mapping[str, Any], salt: str, finish: Finish) -> Outcome:
+    if not isinstance(document, Mapping):
+        raise Fault("an object with arms")
+    for unknown in sorted(str(key) for key in document if key not in ("by", "arms")):
+        raise Fault("unknown beside by, arms", unknown)
+    try:
+        bucket = compile_bucketing(document.get("by"), salt)
+        modulo = modulo_of(document.get("by"))
+    except Fault as fault:
+        raise fault.under("by") from None
+    arms = document.get("arms")
+    if not isinstance(arms, list) or not 1 <= len(arms) <= _MOST_ARMS:
+        raise Fault(f"a list of one to {_MOST_ARMS} arms", "arms")
+    results = []
+    for index, arm in enumerate(arms):
+        try:
+            results.append(_arm(arm, variants, finish))
+        except Fault as fault:
+            raise fault.under(f"arms[{index}]") from None
+    starts, chosen = _ranges(arms, results, modulo)
+
+    def choose(context: Context) -> Result | None:
+        number = bucket(context)
+        if number is None:
+            return None
+        return chosen[bisect_right(starts, number) - 1]
+
+    return Outcome(None, choose, bucket)
+
+
+def _arm(arm: object, variants: Mapping[str, Any], finish: Finish) -> Result:
+    if not isinstance(arm, Mapping) or len(arm) != 2 or "serve" not in arm:
+        raise Fault('an object with "serve" and "weight" or "range"')
+    serve = arm["serve"]
+    if not isinstance(serve, Mapping) or serve.keys() != {"variant"}:
+        raise Fault('an object with "variant"', "serve")
+    try:
+        return finish(_variant(serve["variant"], variants), Reason.SPLIT)
+    except Fault as fault:
+        raise fault.under("serve") from None
+
+
+def _ranges(
+    arms: list[Mapping[str, Any]], results: list[Result], modulo: int
+) -> tuple[list[int], list[Result | None]]:
+    """Where each stretch of buckets starts, and what it serves."""
+    if all("weight" in arm for arm in arms):
+        bounds = _from_weights([arm["weight"] for arm in arms], modulo)
+    elif all("range" in arm for arm in arms):
+        bounds = [_range(arm["range"], index, modulo) for index, arm in enumerate(arms)]
+    else:
+        raise Fault("each has a weight, or each a range", "arms")
+    order = sorted((start, end, index) for index, (start, end) in enumerate(bounds) if start < end)
+    for (_, end, first), (start, _, second) in pairwise(order):
+        if start < end:
+            raise Fault(f"overlaps with arms[{first}]", f"arms[{second}].range")
+    starts: list[int] = [0]
+    chosen: list[Result | None] = [None]
+    for start, end, index in order:
+        starts += [start, end]
+        chosen += [results[index], None]
+    return starts, chosen
+
+
+def _from_weights(weights: list[Any], modulo: int) -> list[tuple[int, int]]:
+    for index, weight in enumerate(weights):
+        usable = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not usable or not 0 <= weight <= _LARGEST_WEIGHT:
+            raise Fault(f"a number from 0 to {_LARGEST_WEIGHT}", f"arms[{index}].weight")
+    total = sum(Fraction(str(weight)) for weight in weights)
+    if total == 0:
+        raise Fault("the weights add up to nothing", "arms")
+    bounds, sum_before = [], Fraction(0)
+    for weight in weights:
+        sum_after = sum_before + Fraction(str(weight))
+        bounds.append((int(sum_before * modulo / total), int(sum_after * modulo / total)))
+        sum_before = sum_after
+    return bounds
+
+
+def _range(document: object, index: int, modulo: int) -> tuple[int, int]:
+    if (
+        isinstance(document, list)
+        and len(document) == 2
+        and all(type(end) is int for end in document)
+        and 0 <= document[0] <= document[1] <= modulo
+    ):
+        return document[0], document[1]
+    raise Fault(f"two whole numbers from 0 to {modulo}, in order", f"arms[{index}].range")

@@ -1,0 +1,160 @@
+"""The targeting document: what decides inside one environment, for a flag that is on.
+
+    {"format": 1, "serve"?: Serve, "rules": [{"id", "description"?, "when": Cond, "serve": Serve}],
+     "requires"?: [{"flag": key, "variants": [name…]}]}
+
+Compiling it is checking it. `serve` is the default serve; without it, the on variant.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from core.evaluation.bucketing import modulo_of
+from core.evaluation.conditions import Predicate, Scope, compile_condition
+from core.evaluation.faults import Fault
+from core.evaluation.result import Reason, Result
+from core.evaluation.serves import Outcome, compile_serve
+
+FORMAT: Final = 1
+_FIELDS: Final = frozenset({"format", "serve", "rules", "requires"})
+_RULE_FIELDS: Final = frozenset({"id", "description", "when", "serve"})
+_LONGEST_ID: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The flag that is compiled: its variants by name, and the salt of its splits."""
+
+    key: str
+    variants: Mapping[str, Any]
+    on_variant: str
+    salt: str
+
+    def finish(self, variant: str, reason: Reason, rule: str | None = None) -> Result:
+        return Result(self.key, self.variants[variant], variant, reason, rule)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A compiled rule."""
+
+    id: str
+    when: Predicate
+    serve: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """Another flag of the environment must serve one of these variants."""
+
+    flag: str
+    variants: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Targeting:
+    """A compiled document."""
+
+    rules: tuple[Rule, ...]
+    default: Outcome
+    requires: tuple[Requirement, ...]
+
+
+def compile_targeting(document: object, subject: Subject, scope: Scope) -> Targeting:
+    """Raises Fault with the path of what is wrong. None is the document of a flag that was never
+    touched here."""
+    if document is None:
+        document = {"format": FORMAT}
+    if not isinstance(document, Mapping) or document.get("format") != FORMAT:
+        raise Fault(f"a document of format {FORMAT}")
+    for unknown in sorted(document.keys() - _FIELDS):
+        raise Fault(f"unknown; known are {', '.join(sorted(_FIELDS))}", str(unknown))
+    rules = _rules(document.get("rules", []), subject, scope)
+    return Targeting(rules, _default(document, subject, bool(rules)), _requires(document, subject))
+
+
+def _default(document: Mapping[str, Any], subject: Subject, has_rules: bool) -> Outcome:  # noqa: FBT001
+    serve = document.get("serve", {"variant": subject.on_variant})
+    reason = Reason.DEFAULT if has_rules else Reason.STATIC
+    try:
+        return compile_serve(serve, subject.variants, subject.salt, reason, subject.finish)
+    except Fault as fault:
+        raise fault.under("serve") from None
+
+
+def _rules(documents: object, subject: Subject, scope: Scope) -> tuple[Rule, ...]:
+    if not isinstance(documents, list) or len(documents) > scope.limits.rules:
+        raise Fault(f"a list of at most {scope.limits.rules} rules", "rules")
+    found: dict[str, Rule] = {}
+    for index, document in enumerate(documents):
+        try:
+            rule = _rule(document, subject, scope.fresh())
+            if rule.id in found:
+                raise Fault(f"{rule.id!r} is the id of an earlier rule", "id")
+        except Fault as fault:
+            raise fault.under(f"rules[{index}]") from None
+        found[rule.id] = rule
+    return tuple(found.values())
+
+
+def _rule(document: object, subject: Subject, scope: Scope) -> Rule:
+    if not isinstance(document, Mapping):
+        raise Fault("an object with id, when and serve")
+    for unknown in sorted(document.keys() - _RULE_FIELDS):
+        raise Fault(f"unknown; known are {', '.join(sorted(_RULE_FIELDS))}", str(unknown))
+    id_ = document.get("id")
+    if not isinstance(id_, str) or not 1 <= len(id_) <= _LONGEST_ID:
+        raise Fault(f"a text of 1 to {_LONGEST_ID} characters", "id")
+    if not isinstance(document.get("description", ""), str):
+        raise Fault("a text", "description")
+    try:
+        when = compile_condition(document.get("when"), scope)
+    except Fault as fault:
+        raise fault.under("when") from None
+    try:
+        serve = compile_serve(
+            document.get("serve"),
+            subject.variants,
+            subject.salt,
+            Reason.TARGETING_MATCH,
+            lambda variant, reason: subject.finish(variant, reason, id_),
+        )
+    except Fault as fault:
+        raise fault.under("serve") from None
+    return Rule(id_, when, serve)
+
+
+def _requires(document: Mapping[str, Any], subject: Subject) -> tuple[Requirement, ...]:
+    wanted = document.get("requires", [])
+    if not isinstance(wanted, list) or len(wanted) > 100:
+        raise Fault("a list of at most 100 prerequisites", "requires")
+    found = []
+    for index, one in enumerate(wanted):
+        where = f"requires[{index}]"
+        if not isinstance(one, Mapping) or one.keys() != {"flag", "variants"}:
+            raise Fault("an object with flag and variants", where)
+        names = one["variants"]
+        if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
+            raise Fault("a list of names of variants", f"{where}.variants")
+        if not isinstance(one["flag"], str) or one["flag"] == subject.key:
+            raise Fault("the key of another flag", f"{where}.flag")
+        found.append(Requirement(one["flag"], frozenset(names)))
+    return tuple(found)
+
+
+def default_share(document: object, on_variant: str) -> tuple[str, float]:
+    """For people: the variant that the default serve is about, and whom it reaches, in percent. Of
+    a split that is its first arm."""
+    serve = document.get("serve") if isinstance(document, Mapping) else None
+    if not isinstance(serve, Mapping):
+        return on_variant, 100.0
+    if "split" not in serve:
+        return str(serve.get("variant", on_variant)), 100.0
+    arms = serve["split"]["arms"]
+    first = arms[0]
+    if "weight" in first:
+        share = first["weight"] / sum(arm["weight"] for arm in arms)
+    else:
+        share = (first["range"][1] - first["range"][0]) / modulo_of(serve["split"].get("by"))
+    return str(first["serve"]["variant"]), share * 100

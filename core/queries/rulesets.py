@@ -1,0 +1,90 @@
+"""One environment as the engine takes it, for whoever holds a token: `eval` and `explain`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, select
+
+from core.evaluation.ruleset import Ruleset
+from core.json_text import JsonValue
+from core.lookups import find_environment, find_flag
+from core.models import Flag, Override, Segment
+from core.sessions import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Rulesets:
+    """A flag with those that it requires, and every segment."""
+
+    environment: str
+    revision: int
+    flags: tuple[Ruleset, ...]
+    segments: dict[str, JsonValue]
+
+
+def rulesets_for(session: Session, key: str, environment_key: str) -> Rulesets:
+    """Raises NotFoundError for an unknown flag or environment; an archived flag is left out."""
+    environment = find_environment(session, environment_key)
+    find_flag(session, key)
+    rows = session.execute(
+        select(
+            Flag.key,
+            Flag.type,
+            Flag.variants,
+            Flag.on_variant,
+            Flag.off_variant,
+            Flag.default_enabled,
+            Flag.salt,
+            Flag.client_visible,
+            Flag.version,
+            Override.enabled,
+            Override.targeting,
+        )
+        .join_from(
+            Flag,
+            Override,
+            and_(Override.flag_id == Flag.id, Override.environment_id == environment.id),
+            isouter=True,
+        )
+        .where(Flag.organization_id == session.organization_id, Flag.archived_at.is_(None))
+    )
+    known = {row.key: row for row in rows}
+    segments = session.execute(
+        select(Segment.key, Segment.condition)
+        .where(Segment.organization_id == session.organization_id)
+        .order_by(Segment.key)
+    )
+    return Rulesets(
+        environment.key,
+        environment.revision,
+        tuple(_ruleset(known[flag]) for flag in _reached(known, key)),
+        {row.key: row.condition for row in segments},
+    )
+
+
+def _reached(known: dict[str, Any], key: str) -> list[str]:
+    """The flag, and every flag that decides about it."""
+    reached: list[str] = []
+    waiting = [key]
+    while waiting:
+        flag = waiting.pop()
+        if flag in known and flag not in reached:
+            reached.append(flag)
+            targeting = known[flag].targeting or {}
+            waiting += [requirement["flag"] for requirement in targeting.get("requires", ())]
+    return reached
+
+
+def _ruleset(row: Any) -> Ruleset:
+    return Ruleset(
+        key=row.key,
+        type=row.type,
+        variants=row.variants,
+        on_variant=row.on_variant,
+        off_variant=row.off_variant,
+        enabled=row.default_enabled if row.enabled is None else row.enabled,
+        targeting=row.targeting,
+        salt=row.salt,
+        client_visible=row.client_visible,
+        version=row.version,
+    )

@@ -1,0 +1,33 @@
+"""Request bodies, bounded."""
+
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope
+
+from readserver.contexts import LARGEST_BODY
+
+
+async def read_json(scope: Scope, receive: Receive) -> bytes:
+    """The whole body. Raises HTTPException: 413 for a larger one, 415 for what says it is no
+    JSON, 400 when the client goes away."""
+    for name, value in scope["headers"]:
+        if name == b"content-type" and not _is_json(value):
+            raise HTTPException(415, "the body is application/json")
+        if name == b"content-length" and int(value) > LARGEST_BODY:
+            raise HTTPException(413, f"the body has more than {LARGEST_BODY} bytes")
+    pieces, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise HTTPException(400, "the body ended early")
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > LARGEST_BODY:
+            raise HTTPException(413, f"the body has more than {LARGEST_BODY} bytes")
+        pieces.append(piece)
+        if not message.get("more_body", False):
+            return b"".join(pieces)
+
+
+def _is_json(content_type: bytes) -> bool:
+    media_type = content_type.partition(b";")[0].strip().lower()
+    return media_type == b"application/json" or media_type.endswith(b"+json")

@@ -1,0 +1,70 @@
+"""The evaluation context out of a request's body, read strictly: a fault names its place."""
+
+import json
+import re
+from typing import Any, Final
+
+LARGEST_BODY: Final = 1_048_576  # bytes
+_DEEPEST: Final = 32
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+class UnreadableError(ValueError):
+    """The body is no JSON object."""
+
+
+class ContextError(ValueError):
+    """The body is JSON, and what it says is no context."""
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """The context of `{"context": {…}}`; `{}` has an empty one."""
+    try:
+        document = json.loads(body, object_pairs_hook=_object, parse_constant=_refuse)
+    except RecursionError:
+        raise ContextError(f"it is nested deeper than {_DEEPEST}") from None
+    except UnicodeDecodeError:
+        raise UnreadableError("the body is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise UnreadableError(f"the body is no JSON: {error.msg} at {where}") from None
+    except ValueError as error:
+        raise UnreadableError(str(error)) from None
+    if not isinstance(document, dict):
+        raise UnreadableError("the body is no JSON object")
+    context = document.get("context", {})
+    if not isinstance(context, dict):
+        raise ContextError("context is no object")
+    _check(context, "context", 0)
+    return context
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise UnreadableError(f"the key {twice!r} stands twice in one object")
+    return found
+
+
+def _refuse(constant: str) -> None:
+    raise UnreadableError(f"JSON has no {constant}")
+
+
+def _check(value: Any, place: str, depth: int) -> None:
+    """Raises ContextError for half a character, for infinity, and for too deep a nesting."""
+    kind = type(value)
+    if kind is str:
+        if not value.isascii() and _SURROGATE.search(value):
+            raise ContextError(f"{place} has half of a surrogate pair")
+    elif kind is float:
+        if value - value != 0:
+            raise ContextError(f"{place} is larger than a double holds")
+    elif kind is dict or kind is list:
+        if depth >= _DEEPEST:
+            raise ContextError(f"{place} is nested deeper than {_DEEPEST}")
+        for key, inner in value.items() if kind is dict else enumerate(value):
+            if kind is dict:
+                _check(key, f"a name in {place}", depth)
+            _check(inner, f"{place}.{key}" if kind is dict else f"{place}[{key}]", depth + 1)

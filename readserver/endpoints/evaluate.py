@@ -1,0 +1,153 @@
+"""`POST /ofrep/v1/evaluate/flags[/KEY]` and `POST /v1/flags`: flags for the caller's context."""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from core.evaluation.result import ErrorCode
+from readserver.access import Admitted, admit, joined, staleness
+from readserver.answers import FLAGS, Header
+from readserver.bodies import read_json
+from readserver.conditional import accepts_gzip, matches
+from readserver.contexts import ContextError, UnreadableError, parse
+from readserver.errors import problem, problem_of
+from readserver.provider import Provider
+from readserver.telemetry import Counts
+from readserver.truth import Truth
+
+BULK: Final = "/ofrep/v1/evaluate/flags"
+_SINGLE: Final = BULK + "/"
+_LEAST_TO_COMPRESS: Final = 1_024  # bytes
+_CODES: Final = {400: "PARSE_ERROR", 404: "FLAG_NOT_FOUND"}
+Answer = tuple[int, bytes, list[Header]]
+
+
+class EvaluateEndpoint:
+    """Takes these paths, and leaves all others to `app`. A base address that ends with a slash
+    makes clients ask for `//ofrep/…`."""
+
+    def __init__(self, provider: Provider, truth: Truth, counts: Counts, app: ASGIApp) -> None:
+        self._provider = provider
+        self._truth = truth
+        self._counts = counts
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope.get("path", "")
+        if path.startswith("//"):
+            path = "/" + path.lstrip("/")
+        if scope["type"] == "http" and path.startswith(BULK):
+            if path == BULK:
+                await self._respond(scope, receive, send, BULK, None)
+                return
+            if path.startswith(_SINGLE) and path != _SINGLE:
+                key = path.removeprefix(_SINGLE)
+                await self._respond(scope, receive, send, f"{BULK}/{{key}}", key)
+                return
+        elif scope["type"] == "http" and path == FLAGS and scope["method"] == "POST":
+            await self._respond(scope, receive, send, FLAGS, None)
+            return
+        await self._app(scope, receive, send)
+
+    async def _respond(
+        self, scope: Scope, receive: Receive, send: Send, route: str, key: str | None
+    ) -> None:
+        try:
+            if scope["method"] != "POST":
+                raise HTTPException(405, "this path takes POST", {"allow": "POST"})
+            status, body, headers = await self._answer(scope, receive, route, key)
+        except Exception as error:
+            status, body, headers = _refusal(error, route, key)
+        self._counts.responses[route, status] += 1
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Scope, receive: Receive, route: str, key: str | None) -> Answer:
+        admitted = await admit(self._provider, scope)
+        context = parse(await read_json(scope, receive))
+        evaluations = admitted.found.prepared.evaluations[admitted.grant.kind]
+        if key is not None:
+            result = evaluations.evaluate(key, context)
+            if result is None:
+                raise HTTPException(404, f"there is no flag {key!r}")
+            status = 400 if result.error is ErrorCode.TARGETING_KEY_MISSING else 200
+            return self._finished(status, evaluations.fragment(result), admitted)
+        etag = _etag(route, admitted, context)
+        accepted = joined(scope["headers"], b"accept-encoding")
+        packs = accepted is not None and accepts_gzip(accepted)
+        known = joined(scope["headers"], b"if-none-match")
+        if known is not None and (matches(known, etag) or matches(known, _packed(etag))):
+            return self._finished(304, b"", admitted, etag)
+        body = evaluations.bulk(context) if route == BULK else evaluations.values(context)
+        if packs and len(body) >= _LEAST_TO_COMPRESS:
+            body = gzip.compress(body, compresslevel=1, mtime=0)
+            more = [(b"content-encoding", b"gzip")]
+            return self._finished(200, body, admitted, _packed(etag), more)
+        return self._finished(200, body, admitted, etag)
+
+    def _finished(
+        self,
+        status: int,
+        body: bytes,
+        admitted: Admitted,
+        etag: bytes | None = None,
+        more: list[Header] | None = None,
+    ) -> Answer:
+        snapshot = admitted.found.prepared.snapshot
+        headers: list[Header] = [
+            (b"flagctl-revision", str(snapshot.revision).encode()),
+            (b"cache-control", b"private, no-cache"),
+            (b"vary", b"Authorization, X-API-Key, Accept-Encoding"),
+            (b"x-cache", admitted.found.source.encode()),
+            *staleness(self._truth),
+        ]
+        if status != 304:
+            headers.append((b"content-type", b"application/json"))
+            headers.append((b"content-length", str(len(body)).encode()))
+        if etag is not None:
+            headers.append((b"etag", etag))
+        return status, body, headers + (more or [])
+
+
+def _etag(route: str, admitted: Admitted, context: Mapping[str, Any]) -> bytes:
+    """Of everything that decides the answer: the snapshot, what the key sees, and the context."""
+    snapshot = admitted.found.prepared.snapshot
+    state = (snapshot.environment_id, snapshot.epoch, snapshot.stamp)
+    said = json.dumps([route, *state, admitted.grant.kind, context], sort_keys=True)
+    digest = hashlib.sha256(said.encode()).hexdigest()[:24]
+    return f'"{snapshot.revision}-{digest}"'.encode()
+
+
+def _packed(etag: bytes) -> bytes:
+    return etag[:-1] + b'-gzip"'
+
+
+def _refusal(error: Exception, route: str, key: str | None) -> Answer:
+    """Errors in OFREP's form for its paths, as problems for ours."""
+    code = None
+    if isinstance(error, UnreadableError | ContextError):
+        code = "PARSE_ERROR" if isinstance(error, UnreadableError) else "INVALID_CONTEXT"
+        status, (body, headers) = 400, problem(400, str(error), code="invalid_input")
+    else:
+        status, body, headers = problem_of(error)
+    if route == FLAGS:
+        return status, body, headers
+    document: dict[str, Any] = {} if key is None else {"key": key}
+    document |= {
+        "errorCode": code or _CODES.get(status, "GENERAL"),
+        "errorDetails": json.loads(body)["detail"],
+        "reason": "ERROR",
+        "variant": "",
+    }
+    body = json.dumps(document).encode()
+    kept = [h for h in headers if h[0] not in (b"content-type", b"content-length")]
+    kept += [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    return status, body, kept
