@@ -5,6 +5,7 @@ Order: environment, `.flagctl/config.toml` in this directory or the nearest pare
 """
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ PROJECT_FOLDER: Final = ".flagctl"
 FILE_NAME: Final = "config.toml"
 ENVIRONMENT: Final = "the environment"
 _PREFIX: Final = "FLAGCTL_"
+# Where libpq takes a password from when an address has none; a password file names its hosts.
+_LIBPQ_PASSWORDS: Final = ("PGPASSWORD", "PGSERVICE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Source:
     folder: Path | None = None
     confined: bool = False  # a project's file: the files it names lie in its folder
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)  # secrets in clear
+    context: str | None = None
 
     def file(self, name: str) -> Path:
         """A file that a setting names. A project's settings name files of their own folder only:
@@ -124,15 +128,34 @@ class Settings:
     check_interval: float = 2.0  # seconds
     sources: Mapping[str, Source] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    libpq_password: str | None = None  # the variable that libpq would take one from
+
+    @property
+    def context(self) -> str | None:
+        """Which installation this is, where a context says so: that of the database's address."""
+        names = ("database_url", "owner_database_url", "reader_database_url")
+        source = next((self.sources[name] for name in names if name in self.sources), None)
+        return source.context if source is not None else None
 
     def require(self, name: str) -> Secret:
-        """A secret setting that this command cannot do without."""
+        """A secret setting that this command cannot do without.
+
+        Raises UnauthenticatedError for a project's address that would be handed libpq's password.
+        """
         value: Secret | None = getattr(self, name)
         if value is None:
             raise InvalidInputError(
                 f"{_PREFIX}{name.upper()} is not set",
                 hint=f"set it, or put {name} into {PROJECT_FOLDER}/{FILE_NAME}; "
                 "`flagctl dev` makes a complete installation to try",
+            )
+        source = self.sources.get(name)
+        is_foreign = source is not None and source.confined and name.endswith("database_url")
+        if self.libpq_password and is_foreign and not _has_password(value.reveal()):
+            raise UnauthenticatedError(
+                f"the password would come from {self.libpq_password},"
+                f" the database address from {source.name if source else ''}",
+                hint="take both from the same place, so that no file can collect foreign passwords",
             )
         return value
 
@@ -182,6 +205,13 @@ class Settings:
         return value
 
 
+def _has_password(address: str) -> bool:
+    """Whether libpq would find one in the address itself, as it would before looking elsewhere."""
+    rest = address.partition("://")[2]
+    credentials = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[0]
+    return bool(credentials.partition(":")[2]) or bool(re.search(r"[?&]password=[^&]", rest))
+
+
 def _read_token(path: Path) -> Secret:
     try:
         return Secret(path.read_text(encoding="utf-8").strip())
@@ -206,9 +236,8 @@ def load(environ: Mapping[str, str], directory: Path, *, context: str | None = N
     warnings: list[str] = []
     sources = [Source(ENVIRONMENT, values=_from_environment(environ, faults))]
     wanted = context or environ.get(f"{_PREFIX}CONTEXT") or None
-    files = [path for path in (_project_file(directory, warnings), _user_file(environ)) if path]
     found_context = False
-    for path in files:
+    for path in files(environ, directory, warnings):
         source, has_context = _from_file(path, wanted, faults)
         found_context = found_context or has_context
         sources.append(source)
@@ -232,7 +261,17 @@ def load(environ: Mapping[str, str], directory: Path, *, context: str | None = N
                 faults.append(f"{name} in {source.name}: {error}")
     if faults:
         raise InvalidInputError("these settings are not valid:\n  " + "\n  ".join(faults))
-    return Settings(**values, sources=origins, warnings=tuple(warnings))
+    return Settings(
+        **values,
+        sources=origins,
+        warnings=tuple(warnings),
+        libpq_password=next((v for v in _LIBPQ_PASSWORDS if environ.get(v)), None),
+    )
+
+
+def files(environ: Mapping[str, str], directory: Path, warnings: list[str]) -> list[Path]:
+    """The files that are read, the stronger one first; `warnings` says which one is not."""
+    return [path for path in (_project_file(directory, warnings), _user_file(environ)) if path]
 
 
 def _from_environment(environ: Mapping[str, str], faults: list[str]) -> dict[str, str]:
@@ -300,7 +339,8 @@ def _from_file(path: Path, wanted: str | None, faults: list[str]) -> tuple[Sourc
     source_name = f"{path} (context {name})" if chosen else str(path)
     known = {key: value for key, value in values.items() if key in NAMES}
     confined = path.parent.name == PROJECT_FOLDER
-    return Source(source_name, path.parent, confined, known), isinstance(chosen, dict)
+    context = name if isinstance(chosen, dict) else None
+    return Source(source_name, path.parent, confined, known, context), context is not None
 
 
 def _project_file(directory: Path, warnings: list[str]) -> Path | None:

@@ -51,6 +51,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "Keys of flagctl's own issuer: list, rotate, revoke.",
         ),
         "doctor": ("doctor:app", "Whether an installation is as it should be: grants."),
+        "context": ("contexts:app", "Several installations in one file: list, use, show."),
         "db": ("db:app", "The schema: upgrade, status, check, grants, new-epoch."),
         "cache": ("cache:app", "The copies in Redis, and who may do what there: acl."),
     },

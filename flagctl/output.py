@@ -157,8 +157,11 @@ def _styled(text: str, style: str) -> str:
     return typer.style(text, fg=style, bold=True)
 
 
-def ask_to_type(key: str, *, noun: str, needed: bool) -> None:
-    """Before something is deleted: on a terminal its key is typed, elsewhere --yes is needed."""
+def ask_to_type(key: str, *, noun: str, needed: bool, where: str = "") -> None:
+    """Before something is deleted: on a terminal its key is typed, elsewhere --yes is needed.
+
+    `where` names the installation, for whoever has several.
+    """
     from core.errors import ConfirmationNeededError
 
     if not needed:
@@ -167,7 +170,7 @@ def ask_to_type(key: str, *, noun: str, needed: bool) -> None:
         raise ConfirmationNeededError(
             f"deleting the {noun} {key!r} needs a word", hint="pass --yes to delete it"
         )
-    if _ask(f"Type {key} to delete it: ") != key:
+    if _ask(f"Type {key} to delete it{where}: ") != key:
         raise typer.Abort
 
 

@@ -41,6 +41,12 @@ class State:
         return cast("output.Format", self.given.get("output") or self.settings.output)
 
     @property
+    def in_context(self) -> str:
+        """For questions: which installation it is that somebody says yes to."""
+        context = self.settings.context
+        return f" (context {output.printable(context)})" if context else ""
+
+    @property
     def organization(self) -> str | None:
         return self.given.get("org") or self.settings.org
 
@@ -233,7 +239,7 @@ class State:
                 raise ConfirmationNeededError(
                     error.message, hint="pass --yes to do it all the same"
                 ) from None
-            output.confirm(error.message)
+            output.confirm(f"{error.message}{self.in_context}")
             return attempt(replace(options, confirmed=True))
 
 

@@ -206,8 +206,8 @@ def delete(key: Key) -> None:
     """Delete a config and its value everywhere."""
     from core.services.configs import delete_config
 
-    output.ask_to_type(key, noun="config", needed=current().asks_back)
     here = current()
+    output.ask_to_type(key, noun="config", needed=here.asks_back, where=here.in_context)
     _, outcome = here.write(
         lambda change: delete_config(change, key),
         confirmed=True,

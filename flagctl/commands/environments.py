@@ -112,8 +112,8 @@ def delete(name: Name) -> None:
     """Delete an environment with all states, values and keys in it."""
     from core.services.environments import delete_environment
 
-    output.ask_to_type(name, noun="environment", needed=current().asks_back)
     here = current()
+    output.ask_to_type(name, noun="environment", needed=here.asks_back, where=here.in_context)
     _, outcome = here.write(
         lambda change: delete_environment(change, name),
     )

@@ -321,7 +321,8 @@ def delete(key: Key) -> None:
     """Delete a flag and its state everywhere."""
     from core.services.flags import delete_flag
 
-    output.ask_to_type(key, noun="flag", needed=current().asks_back)
+    here = current()
+    output.ask_to_type(key, noun="flag", needed=here.asks_back, where=here.in_context)
     _simple(
         key,
         "deleted",
