@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core import clock
-from flagctl import output
+from flagctl import completion, output
 from flagctl.options import parse_time
 from flagctl.state import current
 
@@ -25,7 +25,14 @@ def list_(
         str | None, typer.Option("--entity-key", metavar="KEY", help="Of this flag, config…")
     ] = None,
     env: Annotated[
-        str | None, typer.Option("--env", "-e", metavar="ENV", help="In this environment.")
+        str | None,
+        typer.Option(
+            "--env",
+            "-e",
+            metavar="ENV",
+            help="In this environment.",
+            autocompletion=completion.environments,
+        ),
     ] = None,
     actor: Annotated[
         str | None, typer.Option("--actor", metavar="WHO", help="By this person or machine.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core.json_text import JsonValue, parse, render
-from flagctl import output, writes
+from flagctl import completion, output, writes
 from flagctl.options import Env, OnlyEnv, writing
 from flagctl.state import current
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from core.queries.configs import ConfigDetail, ConfigSummary
 
 app = typer.Typer(no_args_is_help=True, help="Typed values, one for each environment.")
-Key = Annotated[str, typer.Argument(metavar="KEY", help="The config's key.")]
+NewKey = Annotated[str, typer.Argument(metavar="KEY", help="The config's key.")]
+Key = Annotated[
+    str,
+    typer.Argument(metavar="KEY", help="The config's key.", autocompletion=completion.config_keys),
+]
 Schema = Annotated[
     Path | None,
     typer.Option("--schema", metavar="FILE", help="A JSON Schema that every value must fit."),
@@ -26,7 +30,7 @@ Schema = Annotated[
 @app.command()
 @writing
 def define(
-    key: Key,
+    key: NewKey,
     type_: Annotated[
         str, typer.Option("--type", help="boolean, string, integer, number, object or array.")
     ],

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flagctl import output
+from flagctl import completion, output
 from flagctl.state import State, current
 
 if TYPE_CHECKING:
     from core.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Several installations in one settings file.")
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The context's name.")]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="The context's name.", autocompletion=completion.contexts),
+]
 
 
 @app.command("list")
@@ -66,7 +69,10 @@ def use(name: Name) -> None:
 @app.command()
 def show(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Default: the one in use.")
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="Default: the one in use.", autocompletion=completion.contexts
+        ),
     ] = None,
 ) -> None:
     """Show the settings that are in force, and where each comes from; never a secret.

@@ -96,7 +96,8 @@ def grants(
     \b
     flagctl db grants --database flagctl --login flagctl_ci --as admin | psql -d flagctl
     """
-    from core.db import open_driver_connection, parameters
+    from core.addresses import parameters
+    from core.db import open_driver_connection
     from core.errors import InvalidInputError
     from core.services import grants as service
 

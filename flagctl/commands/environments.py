@@ -4,18 +4,24 @@ from typing import Annotated
 
 import typer
 
-from flagctl import output, writes
+from flagctl import completion, output, writes
 from flagctl.options import writing
 from flagctl.state import current
 
 app = typer.Typer(no_args_is_help=True, help="Environments: dev, staging, prod and your own.")
-Name = Annotated[str, typer.Argument(metavar="ENV", help="The environment's key.")]
+NewName = Annotated[str, typer.Argument(metavar="ENV", help="The environment's key.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="ENV", help="The environment's key.", autocompletion=completion.environments
+    ),
+]
 
 
 @app.command()
 @writing
 def create(
-    name: Name,
+    name: NewName,
     description: Annotated[str, typer.Option("--description", "-d", help="What it is for.")] = "",
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Protect it: each write there asks back.")

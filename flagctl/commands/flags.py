@@ -7,7 +7,7 @@ import typer
 
 from core import clock
 from core.json_text import JsonValue, parse
-from flagctl import output, writes
+from flagctl import completion, output, writes
 from flagctl.options import Env, OnlyEnv, parse_time, writing
 from flagctl.state import current
 
@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from core.queries.flags import FlagDetail, FlagSummary
     from core.services.change import Change
 
-Key = Annotated[str, typer.Argument(metavar="KEY", help="The flag's key.")]
+NewKey = Annotated[str, typer.Argument(metavar="KEY", help="The flag's key.")]
+Key = Annotated[
+    str, typer.Argument(metavar="KEY", help="The flag's key.", autocompletion=completion.flag_keys)
+]
+ArchivedKey = Annotated[
+    str,
+    typer.Argument(metavar="KEY", help="The flag's key.", autocompletion=completion.archived_keys),
+]
 Variants = Annotated[
     list[str] | None,
     typer.Option("--variant", metavar="NAME=JSON", help="A variant and its value; repeatable."),
@@ -26,7 +33,12 @@ Variants = Annotated[
 def set_flag(
     key: Key,
     state: Annotated[
-        str, typer.Argument(metavar="[on|off|inherit|VARIANT]", help="What to serve.")
+        str,
+        typer.Argument(
+            metavar="[on|off|inherit|VARIANT]",
+            help="What to serve.",
+            autocompletion=completion.states,
+        ),
     ] = "on",
     env: Env = None,
     default: Annotated[
@@ -94,7 +106,7 @@ def _set_default(key: str, state: str, env: str | None) -> None:
 
 @writing
 def create(
-    key: Key,
+    key: NewKey,
     type_: Annotated[
         str, typer.Option("--type", help="boolean, string, integer, number or object.")
     ] = "boolean",
@@ -305,7 +317,7 @@ def archive(key: Key) -> None:
 
 
 @writing
-def unarchive(key: Key) -> None:
+def unarchive(key: ArchivedKey) -> None:
     """Bring an archived flag back."""
     from core.services.flags import unarchive_flag
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flagctl import output, writes
+from flagctl import completion, output, writes
 from flagctl.options import writing
 from flagctl.state import current
 
@@ -19,7 +19,13 @@ AtIssuer = Annotated[
 ]
 There = Annotated[
     str | None,
-    typer.Option("--env", "-e", metavar="ENV", help="Only there (default: everywhere)."),
+    typer.Option(
+        "--env",
+        "-e",
+        metavar="ENV",
+        help="Only there (default: everywhere).",
+        autocompletion=completion.environments,
+    ),
 ]
 
 
