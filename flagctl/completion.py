@@ -21,12 +21,24 @@ def is_asked_for() -> bool:
 def in_silence(answer: Callable[[], Any]) -> NoReturn:
     """Run Typer's completion; whatever goes wrong is nobody's business on a half-typed line."""
     try:
+        _join_equals()
         answer()
     except SystemExit:
         raise
     except Exception:
         raise SystemExit(0) from None
     raise SystemExit(0)
+
+
+def _join_equals() -> None:
+    """bash makes three words of --env=pr; Typer expects two."""
+    words = os.environ.get("COMP_WORDS", "").split("\n")
+    at = int(os.environ.get("COMP_CWORD") or 0)
+    for i in range(at - 1, 0, -1):
+        if words[i] == "=" and words[i - 1].startswith("--"):
+            del words[i]
+            at -= 1
+    os.environ |= {"COMP_WORDS": "\n".join(words), "COMP_CWORD": str(at)}
 
 
 def flag_keys(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -85,12 +85,17 @@ def table(rows: Sequence[Any], columns: Iterable[Column], *, empty: str) -> None
     from rich.text import Text
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
-    columns = list(columns)
-    for heading, _ in columns:
-        drawn.add_column(heading, overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(_cell(value(row)), style=_tone(value(row))) for _, value in columns))
     console = Console(file=sys.stdout, highlight=False)
+    columns = list(columns)
+    headings = [heading for heading, _ in columns]
+    cells = [[_cell(value(row)) for _, value in columns] for row in rows]
+    if console.is_terminal:
+        _shorten_descriptions(headings, cells, console.width)
+    for heading in headings:
+        drawn.add_column(heading, overflow="fold")
+    for row, texts in zip(rows, cells, strict=True):
+        tones = [_tone(value(row)) for _, value in columns]
+        drawn.add_row(*(Text(t, style=tone) for t, tone in zip(texts, tones, strict=True)))
     if console.is_terminal:
         console.print(drawn)
         return
@@ -100,6 +105,18 @@ def table(rows: Sequence[Any], columns: Iterable[Column], *, empty: str) -> None
         console.print(drawn)
     for text in captured.get().splitlines():
         line(text.rstrip())
+
+
+def _shorten_descriptions(headings: list[str], cells: list[list[str]], width: int) -> None:
+    """Make room: the last words of a description go before the letters of a key do."""
+    if "description" not in headings:
+        return
+    at = headings.index("description")
+    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+    room = max(len("description"), width - sum(w + 3 for i, w in enumerate(widths) if i != at))
+    for row in cells:
+        if len(row[at]) > room:
+            row[at] = row[at][: room - 1].rstrip() + "…"
 
 
 def fields(pairs: Iterable[tuple[str, object]]) -> None:

@@ -10,8 +10,11 @@ from core.json_text import JsonValue, parse
 from flagctl import completion, output, writes
 from flagctl.options import Env, OnlyEnv, parse_time, writing
 from flagctl.state import current
+from flagctl.times import relative
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from core.queries.flags import FlagDetail, FlagSummary
     from core.services.change import Change
 
@@ -176,14 +179,42 @@ def list_all(
         str | None, typer.Option("--match", metavar="TEXT", help="Only keys that contain it.")
     ] = None,
     archived: Annotated[bool, typer.Option("--archived", help="Archived flags too.")] = False,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            "--state",
+            metavar="on|off|inherit",
+            help="Only on, off or inheriting: in --env, or in any environment.",
+            autocompletion=completion.states,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many.")
+    ] = None,
+    cursor: Annotated[
+        str | None,
+        typer.Option("--cursor", metavar="KEY", help="Those after this key: the last one shown."),
+    ] = None,
 ) -> None:
-    """List flags with their state in each environment."""
-    from core.queries.flags import Filter, list_flags
+    """List flags with their state in each environment.
 
+    \b
+    flagctl list --env prod --state on
+    flagctl list --match checkout --limit 50
+    """
+    from core.errors import InvalidInputError
+    from core.queries.flags import Filter, page_of_flags
+
+    if state not in (None, "on", "off", "inherit"):
+        raise InvalidInputError(f"{state!r} is no state", hint="on, off or inherit")
     here = current()
     with here.reading() as session:
-        flags = list_flags(session, Filter(env, tag, owner, match, archived))
-    here.show(flags, lambda: _print_flags(flags))
+        page = page_of_flags(
+            session, Filter(env, tag, owner, match, archived, state, cursor, limit)
+        )
+    here.show(page.flags, lambda: _print_flags(page.flags))
+    if page.has_more and here.output == "table":
+        output.say(f"there are more: --cursor {page.flags[-1].key}")
 
 
 def _print_flags(flags: "list[FlagSummary]") -> None:
@@ -193,7 +224,10 @@ def _print_flags(flags: "list[FlagSummary]") -> None:
         ("type", lambda f: f.type),
     ]
     columns += [(name, _state_in(name)) for name in environments]
-    columns.append(("description", lambda f: f.description))
+    columns += [
+        ("changed", lambda f: relative(f.updated_at)),
+        ("description", lambda f: f.description),
+    ]
     output.table(flags, columns, empty="no flags; `flagctl create KEY` makes one")
 
 
@@ -217,8 +251,9 @@ def _print_flag(flag: "FlagDetail") -> None:
             ("tags", flag.tags),
             ("default", flag.default),
             ("client visible", flag.client_visible),
-            ("expires", flag.expires_at),
-            ("archived", flag.archived_at),
+            ("expires", _when(flag.expires_at)),
+            ("archived", _when(flag.archived_at)),
+            ("changed", _when(flag.updated_at)),
             ("version", flag.version),
         ]
     )
@@ -240,7 +275,8 @@ def _print_flag(flag: "FlagDetail") -> None:
             ("environment", lambda s: s.environment),
             ("state", lambda s: s.state),
             ("serves", lambda s: f"{s.variant} = {_json(s.value)}"),
-            ("changed", lambda s: s.updated_at),
+            ("rules", lambda s: s.rules or ""),
+            ("changed", lambda s: relative(s.updated_at)),
         ],
         empty="no environments",
     )
@@ -341,6 +377,10 @@ def delete(key: Key) -> None:
         lambda change: delete_flag(change, key),
         confirmed=True,
     )
+
+
+def _when(moment: "datetime | None") -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC, {relative(moment)}" if moment else ""
 
 
 def _state_in(environment: str) -> Callable[[Any], object]:

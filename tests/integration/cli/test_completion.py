@@ -88,6 +88,12 @@ def test_what_is_completed(shop: CommandLine, line: str, answer: list[str]) -> N
     assert complete(line, shop.environ).split() == answer
 
 
+def test_an_equals_sign(shop: CommandLine) -> None:
+    """bash makes words of it."""
+    words = {"COMP_WORDS": "flagctl\nlist\n--env\n=\npr", "COMP_CWORD": "4"}
+    assert complete("", shop.environ, **words) == "prod\n"
+
+
 def test_contexts(shop: CommandLine, home: Path) -> None:
     path = home / "XDG_CONFIG_HOME" / "flagctl" / "config.toml"
     path.parent.mkdir(parents=True)
