@@ -31,13 +31,14 @@ def parameters(url: Secret) -> dict[str, Any]:
     # Half a password, when a character of it was not encoded: libpq would repeat it in its error.
     if any("@" in host[1:] for host in hosts) or any(p and not p.isdigit() for p in ports):
         raise InvalidInputError("the database address cannot be read", hint=_ADDRESS) from None
-    if "sslmode" not in parts and not all(_is_local(host) for host in hosts):
+    if "sslmode" not in parts and not all(is_local(host) for host in hosts):
         parts["sslmode"] = "verify-full"
         parts.setdefault("sslrootcert", "system")
     return parts
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
+    """Whether it is this machine: a socket, or a loopback address."""
     if not host or host.startswith(("/", "@")) or host == "localhost":
         return True
     try:

@@ -3,14 +3,51 @@
 import typer
 
 from flagctl import output
-from flagctl.state import current
+from flagctl.state import State, current
 
-app = typer.Typer(no_args_is_help=True, help="Whether an installation is as it should be.")
+app = typer.Typer()
 
 
-@app.callback()
-def doctor() -> None:
-    """Whether an installation is as it should be."""
+@app.callback(invoke_without_command=True)
+def doctor(ctx: typer.Context) -> None:
+    """Check an installation, and say what to do about it; exit 8 if something is wrong.
+
+    Looks at the settings, at each address of Postgres that is set, at clock, schema, roles and
+    logs, at Redis and the copies in it. What is not set is skipped. Changes nothing.
+
+    \b
+    flagctl doctor
+    flagctl doctor -o json --context prod
+    """
+    if ctx.invoked_subcommand is None:
+        _examine(current())
+
+
+def _examine(here: State) -> None:
+    from core.errors import CheckFailedError
+    from flagctl.doctor.examination import examine
+
+    checks = list(examine(here.given.get("context")))
+    as_document = _format(here)
+    if as_document != "table":
+        output.emit(checks, as_document)
+    else:
+        for check in checks:
+            todo = f"; {check.mend}" if check.mend else ""
+            output.line(output.printable(f"{check.verdict:<9}{check.check}: {check.what}{todo}"))
+    if wrong := sum(check.verdict == "wrong" for check in checks):
+        are = "1 check says" if wrong == 1 else f"{wrong} checks say"
+        raise CheckFailedError(f"{are} no", hint="what to do stands behind each")
+
+
+def _format(here: State) -> output.Format:
+    """Also where the settings, which may say it, are what is wrong."""
+    from core.errors import FlagctlError
+
+    try:
+        return here.output
+    except FlagctlError:
+        return "table"
 
 
 @app.command()

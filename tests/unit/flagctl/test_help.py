@@ -40,7 +40,9 @@ def test_the_line_of_a_group_names_its_commands(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_has_help(name: str) -> None:
     command = COMMANDS[name]
-    assert first_line(command).endswith((".", "; exit 8 if not."))
+    assert first_line(command).endswith(
+        (".", "; exit 8 if not.", "; exit 8 if something is wrong.")
+    )
     for parameter in command.params:
         assert getattr(parameter, "help", None) or name == "audit show", parameter.name
 
