@@ -46,7 +46,12 @@ def list_(
     until: Annotated[Time, typer.Option("--until", metavar="TIME", help="Before then.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
 ) -> None:
-    """List changes, newest first."""
+    """List changes, newest first.
+
+    \b
+    flagctl audit list --env prod --since 7d
+    flagctl audit list --entity-key new_checkout -o json
+    """
     from core.audit.record import ENTITY_TYPES, AuditFilter
     from core.errors import InvalidInputError
     from core.names import closest
@@ -91,7 +96,11 @@ def list_(
 
 @app.command()
 def show(event_id: Annotated[int, typer.Argument(metavar="ID", min=1)]) -> None:
-    """Show one change with what was before and after."""
+    """Show one change with what was before and after.
+
+    \b
+    flagctl audit show 42
+    """
     from core.queries.audit_events import show_event
 
     here = current()

@@ -55,6 +55,9 @@ def grants() -> None:
     """List every privilege in Postgres that is more, or less, than needed; exit 8 if there is one.
 
     Reads the catalogs with the owner's database address, and changes nothing.
+
+    \b
+    flagctl doctor grants
     """
     from core.db import open_driver_connection
     from core.errors import CheckFailedError

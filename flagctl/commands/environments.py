@@ -27,7 +27,12 @@ def create(
         bool, typer.Option("--confirm", help="Protect it: each write there asks back.")
     ] = False,
 ) -> None:
-    """Create an environment."""
+    """Create an environment.
+
+    \b
+    flagctl env create qa --description "For testers"
+    flagctl env create live --confirm
+    """
     from core.services.environments import create_environment
 
     here = current()
@@ -39,7 +44,11 @@ def create(
 
 @app.command("list")
 def list_() -> None:
-    """List environments with their revision and what is in them."""
+    """List environments with their revision and what is in them.
+
+    \b
+    flagctl env list
+    """
     from core.queries.environments import list_environments
 
     here = current()
@@ -65,7 +74,11 @@ def list_() -> None:
 
 @app.command()
 def show(name: Name) -> None:
-    """Show one environment."""
+    """Show one environment.
+
+    \b
+    flagctl env show prod
+    """
     from core.queries.environments import show_environment
 
     here = current()
@@ -101,7 +114,11 @@ def update(
         typer.Option("--confirm/--no-confirm", help="Whether each write there asks back."),
     ] = None,
 ) -> None:
-    """Change an environment's description or protection."""
+    """Change an environment's description or protection.
+
+    \b
+    flagctl env update prod --confirm
+    """
     from core.services.environments import Edit, update_environment
 
     here = current()
@@ -115,7 +132,11 @@ def update(
 @app.command()
 @writing
 def delete(name: Name) -> None:
-    """Delete an environment with all states, values and keys in it."""
+    """Delete an environment with all states, values and keys in it.
+
+    \b
+    flagctl env delete qa
+    """
     from core.services.environments import delete_environment
 
     here = current()

@@ -232,7 +232,11 @@ def _print_flags(flags: "list[FlagSummary]") -> None:
 
 
 def show(key: Key) -> None:
-    """Show one flag with all its environments."""
+    """Show one flag with all its environments.
+
+    \b
+    flagctl show new_checkout
+    """
     from core.queries.flags import show_flag
 
     here = current()
@@ -315,7 +319,12 @@ def update(
         typer.Option("--client-visible/--server-only", help="Whether client keys may see it."),
     ] = None,
 ) -> None:
-    """Change a flag's definition."""
+    """Change a flag's definition.
+
+    \b
+    flagctl update new_checkout --owner ann --tag shop
+    flagctl update new_checkout --expires 90d
+    """
     from core.errors import InvalidInputError
     from core.services.flags import Edit, update_flag
 
@@ -342,7 +351,11 @@ def update(
 
 @writing
 def archive(key: Key) -> None:
-    """Take a flag out of service; its history stays."""
+    """Take a flag out of service; its history stays.
+
+    \b
+    flagctl archive new_checkout --reason "everybody has it"
+    """
     from core.services.flags import archive_flag
 
     _simple(
@@ -354,7 +367,11 @@ def archive(key: Key) -> None:
 
 @writing
 def unarchive(key: ArchivedKey) -> None:
-    """Bring an archived flag back."""
+    """Bring an archived flag back.
+
+    \b
+    flagctl unarchive new_checkout
+    """
     from core.services.flags import unarchive_flag
 
     _simple(
@@ -366,7 +383,11 @@ def unarchive(key: ArchivedKey) -> None:
 
 @writing
 def delete(key: Key) -> None:
-    """Delete a flag and its state everywhere."""
+    """Delete a flag and its state everywhere.
+
+    \b
+    flagctl delete new_checkout
+    """
     from core.services.flags import delete_flag
 
     here = current()

@@ -91,6 +91,9 @@ def refresh(
     """Fetch the keys of issuers: new ones are trusted, withdrawn ones no more.
 
     One that cannot be reached keeps its keys and does not stop the others; the exit code says so.
+
+    \b
+    flagctl issuer refresh
     """
     here = current()
     results: list[_Result] = []
@@ -207,6 +210,9 @@ def list_() -> None:
     """List issuers, of every organization or of the one of --org.
 
     With FLAGCTL_OWNER_DATABASE_URL, or as a member with a token: then those of your organization.
+
+    \b
+    flagctl issuer list
     """
     from core.queries.issuers import list_issuers
 
@@ -241,6 +247,9 @@ def remove(url: Url) -> None:
     """Trust an issuer no more: none of its tokens is good from now on.
 
     Members who come from it go with it; that needs a word, or --yes, and the owner's own login.
+
+    \b
+    flagctl issuer remove https://id.example.com
     """
     from core.services.issuers import remove_issuer
 

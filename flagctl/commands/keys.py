@@ -60,7 +60,11 @@ def list_(
     env: OnlyEnv = None,
     all_: Annotated[bool, typer.Option("--all", help="Expired and revoked keys too.")] = False,
 ) -> None:
-    """List API keys; never the keys themselves."""
+    """List API keys; never the keys themselves.
+
+    \b
+    flagctl key list --env prod
+    """
     from core.queries.api_keys import list_keys
 
     here = current()
@@ -93,7 +97,11 @@ def rotate(
         str, typer.Option("--overlap", metavar="TIME", help="How long the old key still works.")
     ] = "7d",
 ) -> None:
-    """Replace a key by a new one; the old one works a while longer."""
+    """Replace a key by a new one; the old one works a while longer.
+
+    \b
+    flagctl key rotate web --env prod --overlap 7d
+    """
     from core.services.api_keys import rotate_key
 
     here = current()
@@ -120,7 +128,11 @@ def rotate(
 @app.command()
 @writing
 def revoke(name: Name, env: Env = None) -> None:
-    """Refuse a key from now on."""
+    """Refuse a key from now on.
+
+    \b
+    flagctl key revoke web --env prod
+    """
     from core.services.api_keys import revoke_key
 
     here = current()

@@ -30,7 +30,11 @@ There = Annotated[
 
 
 def whoami() -> None:
-    """Show who the token says you are, and your roles."""
+    """Show who the token says you are, and your roles.
+
+    \b
+    flagctl whoami
+    """
     here = current()
     with here.reading() as session:
         actor, organization = session.actor, session.organization
@@ -112,7 +116,11 @@ def _claims(given: list[str]) -> dict[str, str]:
 
 @app.command("list")
 def list_() -> None:
-    """List members and their roles."""
+    """List members and their roles.
+
+    \b
+    flagctl member list
+    """
     from core.queries.members import list_members
 
     here = current()
@@ -145,7 +153,11 @@ def _recognised(member: "MemberDetail") -> str:
 @app.command()
 @writing
 def remove(name: Name, env: There = None, issuer: AtIssuer = None) -> None:
-    """Take a member's role in an environment, or without --env all of them."""
+    """Take a member's role in an environment, or without --env all of them.
+
+    \b
+    flagctl member remove ann@example.com --env prod
+    """
     from core.services.members import remove_member
 
     here = current()

@@ -21,6 +21,9 @@ def list_() -> None:
     """List signing keys, newest first, and which of them lie here.
 
     With FLAGCTL_OWNER_DATABASE_URL, or as a member with a token.
+
+    \b
+    flagctl signing-key list
     """
     from core.queries.issuers import list_issuers, list_signing_keys
     from core.services.signing_keys import ISSUER_PREFIX
@@ -79,6 +82,9 @@ def rotate(
 
     Tokens are signed with the new one from now on, where its file lies. Needs
     FLAGCTL_OWNER_DATABASE_URL.
+
+    \b
+    flagctl signing-key rotate --overlap 24h
     """
     from core.auth.tokens import generate_key_pair
 
@@ -134,6 +140,9 @@ def revoke(
     """Refuse a signing key, and every token it signed, from now on.
 
     Needs FLAGCTL_OWNER_DATABASE_URL. For a key that somebody else may have; else rotate.
+
+    \b
+    flagctl signing-key revoke KEY_ID
     """
     from core.services.signing_keys import revoke_key
 

@@ -58,7 +58,11 @@ def issue(
 
 @app.command("list")
 def list_() -> None:
-    """List tokens, newest first; never the tokens themselves."""
+    """List tokens, newest first; never the tokens themselves.
+
+    \b
+    flagctl token list
+    """
     from core.queries.members import list_tokens
 
     here = current()
@@ -92,7 +96,11 @@ def list_() -> None:
 def revoke(
     token_id: Annotated[str, typer.Argument(metavar="ID", help="As `token list` shows it.")],
 ) -> None:
-    """Refuse a token from now on."""
+    """Refuse a token from now on.
+
+    \b
+    flagctl token revoke TOKEN_ID
+    """
     from core.services.tokens import revoke_token
 
     here = current()
