@@ -5,7 +5,6 @@ Order: environment, `.flagctl/config.toml` in this directory or the nearest pare
 """
 
 import os
-import re
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -150,13 +149,8 @@ class Settings:
                 "`flagctl dev` makes a complete installation to try",
             )
         source = self.sources.get(name)
-        is_foreign = source is not None and source.confined and name.endswith("database_url")
-        if self.libpq_password and is_foreign and not _has_password(value.reveal()):
-            raise UnauthenticatedError(
-                f"the password would come from {self.libpq_password},"
-                f" the database address from {source.name if source else ''}",
-                hint="take both from the same place, so that no file can collect foreign passwords",
-            )
+        if source is not None and source.confined and name.endswith("database_url"):
+            _refuse_foreign_password(value, source, self.libpq_password)
         return value
 
     def admin_token(self) -> Secret:
@@ -205,11 +199,22 @@ class Settings:
         return value
 
 
-def _has_password(address: str) -> bool:
-    """Whether libpq would find one in the address itself, as it would before looking elsewhere."""
-    rest = address.partition("://")[2]
-    credentials = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[0]
-    return bool(credentials.partition(":")[2]) or bool(re.search(r"[?&]password=[^&]", rest))
+def _refuse_foreign_password(address: Secret, project: Source, variable: str | None) -> None:
+    """An address without a password gets one from elsewhere: from the environment, or from a file
+    by its host, whatever the true address is. A cloned repository must not collect it.
+    """
+    from psycopg import ProgrammingError, conninfo  # deferred: slow to import
+
+    try:
+        parts = conninfo.conninfo_to_dict(address.reveal())
+    except ProgrammingError:
+        return  # core.addresses says so
+    elsewhere = variable or next((n for n in ("hostaddr", "service") if parts.get(n)), None)
+    if elsewhere and not parts.get("password"):
+        raise UnauthenticatedError(
+            f"the password would come with {elsewhere}, the database address from {project.name}",
+            hint="take both from the same place, so that no file can collect foreign passwords",
+        )
 
 
 def _read_token(path: Path) -> Secret:

@@ -12,6 +12,8 @@ import typer
 
 Format = Literal["table", "json", "yaml"]
 Column = tuple[str, Callable[[Any], object]]
+_GAP = 3  # between two columns
+_HARDLY = 16  # letters of a description that are not worth a column
 
 
 def plain(value: Any) -> Any:
@@ -90,12 +92,11 @@ def table(rows: Sequence[Any], columns: Iterable[Column], *, empty: str) -> None
     headings = [heading for heading, _ in columns]
     cells = [[_cell(value(row)) for _, value in columns] for row in rows]
     if console.is_terminal:
-        _shorten_descriptions(headings, cells, console.width)
+        _fit_descriptions(headings, cells, console.width)
     for heading in headings:
         drawn.add_column(heading, overflow="fold")
-    for row, texts in zip(rows, cells, strict=True):
-        tones = [_tone(value(row)) for _, value in columns]
-        drawn.add_row(*(Text(t, style=tone) for t, tone in zip(texts, tones, strict=True)))
+    for texts in cells:
+        drawn.add_row(*(Text(text, style=_tone(text)) for text in texts))
     if console.is_terminal:
         console.print(drawn)
         return
@@ -107,13 +108,19 @@ def table(rows: Sequence[Any], columns: Iterable[Column], *, empty: str) -> None
         line(text.rstrip())
 
 
-def _shorten_descriptions(headings: list[str], cells: list[list[str]], width: int) -> None:
-    """Make room: the last words of a description go before the letters of a key do."""
+def _fit_descriptions(headings: list[str], cells: list[list[str]], width: int) -> None:
+    """Make room: the last words of a description go before the letters of a key do, and where
+    hardly a word is left, all of them.
+    """
     if "description" not in headings:
         return
     at = headings.index("description")
     widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
-    room = max(len("description"), width - sum(w + 3 for i, w in enumerate(widths) if i != at))
+    room = width - sum(w + _GAP for i, w in enumerate(widths) if i != at)
+    if room < min(_HARDLY, widths[at]):
+        for row in (headings, *cells):
+            del row[at]
+        return
     for row in cells:
         if len(row[at]) > room:
             row[at] = row[at][: room - 1].rstrip() + "…"
@@ -162,8 +169,8 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def _tone(value: object) -> str:
-    return {"on": "green", "off": "dim", "revoked": "red", "expired": "red"}.get(str(value), "")
+def _tone(cell: str) -> str:
+    return {"on": "green", "off": "dim", "revoked": "red", "expired": "red"}.get(cell, "")
 
 
 def _styled(text: str, style: str) -> str:

@@ -8,6 +8,7 @@ import typer
 from flagctl import output, writes
 from flagctl.options import parse_duration, writing
 from flagctl.state import State, current
+from flagctl.times import relative
 
 if TYPE_CHECKING:
     from core.errors import FlagctlError
@@ -230,7 +231,7 @@ def list_() -> None:
                 ("keys", lambda i: len(i.keys)),
                 ("members", lambda i: i.members),
                 ("tokens live", lambda i: _hours(i.max_lifetime_seconds)),
-                ("refreshed", lambda i: i.refreshed_at),
+                ("refreshed", lambda i: relative(i.refreshed_at)),
             ],
             empty="no issuers; `flagctl init` sets up the first one",
         ),

@@ -8,6 +8,7 @@ from core import clock
 from flagctl import output, writes
 from flagctl.options import Env, OnlyEnv, parse_duration, parse_time, writing
 from flagctl.state import current
+from flagctl.times import relative
 
 app = typer.Typer(no_args_is_help=True, help="API keys: what applications read with.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The key's name, or its id.")]
@@ -80,8 +81,8 @@ def list_(
                 ("kind", lambda k: k.kind),
                 ("environment", lambda k: k.environment),
                 ("state", lambda k: k.state),
-                ("expires", lambda k: k.expires_at),
-                ("created", lambda k: k.created_at),
+                ("expires", lambda k: relative(k.expires_at)),
+                ("created", lambda k: relative(k.created_at)),
             ],
             empty="no keys; `flagctl key create NAME --env ENV` makes one",
         ),

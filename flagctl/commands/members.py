@@ -7,6 +7,7 @@ import typer
 from flagctl import completion, output, writes
 from flagctl.options import writing
 from flagctl.state import current
+from flagctl.times import relative
 
 if TYPE_CHECKING:
     from core.queries.members import MemberDetail
@@ -135,7 +136,7 @@ def list_() -> None:
                 ("role", lambda m: m.role),
                 ("where", lambda m: m.environment or "every environment"),
                 ("by", _recognised),
-                ("since", lambda m: m.created_at),
+                ("since", lambda m: relative(m.created_at)),
             ],
             empty="no members",
         ),

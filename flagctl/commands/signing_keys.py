@@ -7,6 +7,7 @@ import typer
 from flagctl import output, writes
 from flagctl.options import parse_duration, writing
 from flagctl.state import current
+from flagctl.times import relative
 
 if TYPE_CHECKING:
     from core.services.change import Change
@@ -43,8 +44,8 @@ def list_() -> None:
         [
             ("signing key", lambda k: k.id),
             ("state", lambda k: k.state),
-            ("ends", lambda k: k.revoked_at or k.expires_at),
-            ("created", lambda k: k.created_at),
+            ("ends", lambda k: relative(k.revoked_at or k.expires_at)),
+            ("created", lambda k: relative(k.created_at)),
             ("file", lambda k: lying.get(k.id)),
         ],
         empty="no signing keys; `flagctl signing-key rotate` makes one",

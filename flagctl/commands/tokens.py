@@ -8,6 +8,7 @@ from core import clock
 from flagctl import output, writes
 from flagctl.options import parse_duration, writing
 from flagctl.state import current
+from flagctl.times import relative
 
 if TYPE_CHECKING:
     from core.services.change import Change
@@ -84,8 +85,8 @@ def list_() -> None:
             ("token", lambda t: t.id),
             ("member", lambda t: t.email),
             ("state", state),
-            ("expires", lambda t: t.expires_at),
-            ("issued", lambda t: t.created_at),
+            ("expires", lambda t: relative(t.expires_at)),
+            ("issued", lambda t: relative(t.created_at)),
         ],
         empty="no tokens",
     )

@@ -312,17 +312,35 @@ def test_half_of_a_pair_in_the_environment_is_no_pair(home: Home) -> None:
 
 @pytest.mark.parametrize("variable", ["PGPASSWORD", "PGSERVICE"])
 @pytest.mark.parametrize(
-    "address", ["postgresql://ann@evil/x", "postgresql:///x?host=evil", "postgresql://h/a:b@c"]
+    "address",
+    [
+        "postgresql://ann@evil/x",
+        "postgresql:///x?host=evil",
+        "postgresql://h/a:b@c",
+        "postgresql://ann:@evil/x",
+        "postgresql://evil/x?options=%3Fpassword%3Db",
+    ],
 )
 def test_nor_is_it_handed_a_password_of_libpqs(home: Home, variable: str, address: str) -> None:
     home.write(home.project_file, f'database_url = "{address}"\nowner_database_url = "{address}"')
     environ = {"XDG_CONFIG_HOME": "/nonexistent", variable: PASSWORD}
     settings = load(environ, home.directory)
     for name in ("database_url", "owner_database_url"):
-        with pytest.raises(UnauthenticatedError, match=f"come from {variable}") as caught:
+        with pytest.raises(UnauthenticatedError, match=f"come with {variable}") as caught:
             settings.require(name)
         assert PASSWORD not in caught.value.message
     assert load({}, home.directory).require("database_url") == Secret(address)
+
+
+@pytest.mark.parametrize("part", ["hostaddr=6.6.6.6", "host%61ddr=6.6.6.6", "service=prod"])
+def test_nor_one_of_a_password_file_under_a_false_host(home: Home, part: str) -> None:
+    """libpq looks there for the host that is written, and connects to the other."""
+    home.write(home.project_file, f'database_url = "postgresql://db.example.com/x?{part}"')
+    with pytest.raises(UnauthenticatedError, match="the password would come with"):
+        home.load().require("database_url")
+    home.write(home.user_file, f'database_url = "postgresql://db.example.com/x?{part}"')
+    home.project_file.unlink()
+    assert home.load().require("database_url")
 
 
 @pytest.mark.parametrize("address", [ADDRESS, "postgresql://ann@h/x?sslmode=require&password=p"])
