@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, or_, select
+from sqlalchemy import ColumnElement, Row, false, func, or_, select
 
 from core.lookups import environments, find_environment, find_flag
 from core.models import Flag, Override
@@ -112,7 +112,7 @@ def page_of_flags(session: Session, wanted: Filter) -> Page:
     if wanted.after is not None:
         statement = statement.where(Flag.key > wanted.after)
     if wanted.state is not None:
-        statement = statement.where(or_(*(_is_in(wanted.state, row.id) for row in rows)))
+        statement = statement.where(or_(false(), *(_is_in(wanted.state, row.id) for row in rows)))
     if wanted.limit is not None:
         statement = statement.limit(wanted.limit + 1)
     flags = session.execute(statement.order_by(Flag.key)).all()

@@ -22,6 +22,7 @@ from flagctl.doctor.checks import Check, guarded, ok, skipped, wrong
 _GROUPS: Final = {
     "database_url": Group.ADMIN,
     "reader_database_url": Group.READER,
+    "listen_database_url": Group.READER,
     "owner_database_url": Group.OWNER,
 }
 _MOST_SKEW: Final = timedelta(seconds=10)  # Postgres forgives a token's times 30
@@ -36,7 +37,9 @@ def examine(settings: Settings) -> Iterator[Check]:
     is_first = True
     for name, group in _GROUPS.items():
         if getattr(settings, name) is None:
-            yield skipped(name, "not set", f"set FLAGCTL_{name.upper()} to have it looked at")
+            if name != "listen_database_url":  # needed behind a pooler only
+                mend = f"set FLAGCTL_{name.upper()} to have it looked at"
+                yield skipped(name, "not set", mend)
             continue
         yield from guarded(name, partial(_address, settings, name, group, is_first))
         is_first = False

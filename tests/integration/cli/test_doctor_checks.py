@@ -1,12 +1,15 @@
 """flagctl doctor: all well in a fresh installation, and a line for each thing that is not."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis
 
+from core import clock
 from core.cache.keys import snapshot_key
+from flagctl.doctor import postgres
 from tests.support.command_lines import CommandLine
 
 
@@ -80,6 +83,26 @@ def test_a_login_of_the_wrong_kind(stable: CommandLine) -> None:
     assert "is not in the group" in found["reader_database_url, login"]
     found = wrong(stable, FLAGCTL_DATABASE_URL=made.superuser_url.reveal())
     assert "is a superuser" in found["database_url, login"]
+
+
+def test_a_clock_that_is_wrong(stable: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    for minutes, said in ((1, "60 s behind this machine"), (-1, "60 s ahead of this machine")):
+        with monkeypatch.context() as patch:
+            now = clock.now
+            patch.setattr(clock, "now", lambda m=minutes, now=now: now() + timedelta(minutes=m))
+            assert wrong(stable)["clock"] == f"Postgres is {said}"
+
+
+def test_an_address_that_is_not_this_machines(
+    stable: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with stable.installation.connect("admin") as connection:
+        if connection.pgconn.ssl_in_use:
+            pytest.skip("this Postgres is reached over TLS")
+    monkeypatch.setattr(postgres, "is_local", lambda _host: False)
+    found = wrong(stable, FLAGCTL_LISTEN_DATABASE_URL=stable.environ["FLAGCTL_DATABASE_URL"])
+    assert found["database_url"].endswith("over the network without TLS")
+    assert "is not in the group" in found["listen_database_url, login"]
 
 
 def test_a_schema_of_another_release(cli: CommandLine) -> None:

@@ -306,6 +306,13 @@ def test_list_by_state(layout: CommandLine) -> None:
     assert "there is no environment 'prd'" in layout.fails(5, "list", "--env", "prd")
 
 
+def test_list_by_state_without_environments(cli: CommandLine) -> None:
+    for name in ("dev", "staging", "prod"):
+        cli.ok("env", "delete", name, "--yes")
+    assert cli.json("list", "--state", "on") == cli.json("list", "--state", "inherit") == []
+    assert cli.json("list")[0]["states"] == {}
+
+
 def test_list_page_by_page(layout: CommandLine) -> None:
     layout.ok("create", "another")
     ran = layout.run("list", "--limit", 2)

@@ -65,3 +65,17 @@ def test_with_settings_of_a_place_that_is_away(arguments: list[str]) -> None:
         FLAGCTL_TOKEN="a.b.c",
         FLAGCTL_ENV="dev",
     )
+
+
+@given(command_lines(), st.sampled_from(["bash", "zsh", "fish"]))
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_completion_of_half_a_line(arguments: list[str], shell: str) -> None:
+    """It has no settings here: names of commands and options, or silence."""
+    words = [
+        "flagctl",
+        *(word.replace("\x00", "").encode(errors="ignore").decode() for word in arguments),
+    ]
+    asked = {"COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)}
+    asked |= {"_FLAGCTL_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": " ".join(words)}
+    result = CliRunner().invoke(app, [], env={**asked, "_TYPER_COMPLETE_FISH_ACTION": "get-args"})
+    assert (result.exit_code, result.stderr) == (0, ""), words
