@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flagctl import output
+from flagctl.output import Format
 
 if TYPE_CHECKING:
     from core.services.change import Change, Options, Outcome
@@ -39,6 +40,16 @@ class State:
     @property
     def output(self) -> output.Format:
         return cast("output.Format", self.given.get("output") or self.settings.output)
+
+    @property
+    def output_anyway(self) -> Format:
+        """The same where the settings, which may say it, are what is wrong."""
+        from core.errors import FlagctlError
+
+        try:
+            return self.output
+        except FlagctlError:
+            return "table"
 
     @property
     def in_context(self) -> str:

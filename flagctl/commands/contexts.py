@@ -31,18 +31,19 @@ def list_() -> None:
     here = current()
     wanted = here.given.get("context") or os.environ.get("FLAGCTL_CONTEXT") or None
     contexts = list_contexts(_files(), wanted)
-    here.show(
+    # Also when the one in use is not there, and no setting can be read.
+    if (as_document := here.output_anyway) != "table":
+        output.emit(contexts, as_document)
+        return
+    output.table(
         contexts,
-        lambda: output.table(
-            contexts,
-            [
-                ("", lambda c: "*" if c.in_use else ""),
-                ("context", lambda c: c.name),
-                ("sets", lambda c: c.settings),
-                ("file", lambda c: c.file),
-            ],
-            empty="no contexts; they are tables [contexts.NAME] in config.toml",
-        ),
+        [
+            ("", lambda c: "*" if c.in_use else ""),
+            ("context", lambda c: c.name),
+            ("sets", lambda c: c.settings),
+            ("file", lambda c: c.file),
+        ],
+        empty="no contexts; they are tables [contexts.NAME] in config.toml",
     )
 
 

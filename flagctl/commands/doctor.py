@@ -28,7 +28,7 @@ def _examine(here: State) -> None:
     from flagctl.doctor.examination import examine
 
     checks = list(examine(here.given.get("context")))
-    as_document = _format(here)
+    as_document = here.output_anyway
     if as_document != "table":
         output.emit(checks, as_document)
     else:
@@ -38,16 +38,6 @@ def _examine(here: State) -> None:
     if wrong := sum(check.verdict == "wrong" for check in checks):
         are = "1 check says" if wrong == 1 else f"{wrong} checks say"
         raise CheckFailedError(f"{are} no", hint="what to do stands behind each")
-
-
-def _format(here: State) -> output.Format:
-    """Also where the settings, which may say it, are what is wrong."""
-    from core.errors import FlagctlError
-
-    try:
-        return here.output
-    except FlagctlError:
-        return "table"
 
 
 @app.command()

@@ -21,23 +21,23 @@ from tests.support.servers import Servers
     ],
 )
 def test_it_warns_where_a_token_is_printed(
-    settings: tuple[str, ...], command: str, servers: Servers, installation: Installation
+    settings: tuple[str, ...], command: str, servers: Servers, seeded: Installation
 ) -> None:
     """And nowhere else; a forged token makes the statement fail that has it."""
     if servers.postgres is None:
         pytest.skip("the log of this Postgres is elsewhere")
     for setting in settings:
-        installation.run(f"ALTER ROLE {installation.prefix}_admin_login SET {setting}")
+        seeded.run(f"ALTER ROLE {seeded.prefix}_admin_login SET {setting}")
     try:
         before = servers.postgres.log.stat().st_size
-        cli = CommandLine(installation, installation.environ())
+        cli = CommandLine(seeded, seeded.environ())
         token = cli.environ["FLAGCTL_TOKEN"]
         if command == "forged":
             token = f"{token[:-8]}AAAAAAAA"
         cli.run("whoami", FLAGCTL_TOKEN=token)
-        with installation.connect("admin") as connection:
+        with seeded.connect("admin") as connection:
             warned = [check.verdict for check in logs.examine(connection)] != ["ok"]
         written = servers.postgres.log.read_bytes()[before:].decode(errors="replace")
         assert (token[-60:] in written) == warned
     finally:
-        installation.run(f"ALTER ROLE {installation.prefix}_admin_login RESET ALL")
+        seeded.run(f"ALTER ROLE {seeded.prefix}_admin_login RESET ALL")

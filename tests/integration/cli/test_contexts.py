@@ -68,6 +68,14 @@ def test_the_projects_file_is_written_where_the_context_is_there(
     assert "was not read" in ran.stderr
 
 
+def test_the_way_out_of_a_context_that_is_gone(mine: CommandLine, user_file: Path) -> None:
+    user_file.write_text(f'context = "gone"\n{user_file.read_text()}')
+    assert "there is no context 'gone' in it" in mine.fails(2, "list")
+    assert "live" in mine.ok("context", "list")
+    assert mine.ok("context", "use", "live").startswith("the context is live · ")
+    assert mine.ok("list")
+
+
 def test_no_secret_is_shown(mine: CommandLine, user_file: Path) -> None:
     for arguments in (["show", "away"], ["show", "--context", "away"]):
         document = mine.json("context", *arguments)
