@@ -21,7 +21,8 @@ def is_asked_for() -> bool:
 def in_silence(answer: Callable[[], Any]) -> NoReturn:
     """Run Typer's completion; whatever goes wrong is nobody's business on a half-typed line."""
     try:
-        _join_equals()
+        _part_equals()
+        _keep_equals()
         answer()
     except SystemExit:
         raise
@@ -30,7 +31,7 @@ def in_silence(answer: Callable[[], Any]) -> NoReturn:
     raise SystemExit(0)
 
 
-def _join_equals() -> None:
+def _part_equals() -> None:
     """bash makes three words of --env=pr; Typer expects two."""
     words = os.environ.get("COMP_WORDS", "").split("\n")
     at = int(os.environ.get("COMP_CWORD") or 0)
@@ -39,6 +40,23 @@ def _join_equals() -> None:
             del words[i]
             at -= 1
     os.environ |= {"COMP_WORDS": "\n".join(words), "COMP_CWORD": str(at)}
+
+
+def _keep_equals() -> None:
+    """zsh and fish complete --env=pr as one word; Typer would answer with the end of it alone."""
+    from typer._click.shell_completion import CompletionItem, ShellComplete, add_completion_class
+    from typer._completion_classes import FishComplete, ZshComplete
+
+    class WholeWords(ShellComplete):
+        def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+            option, equals, _ = incomplete.partition("=")
+            items = super().get_completions(args, incomplete)
+            for item in items if equals and option.startswith("--") else ():
+                item.value = f"{option}={item.value}"
+            return items
+
+    for shell in (ZshComplete, FishComplete):
+        add_completion_class(type(shell.__name__, (shell, WholeWords), {}), shell.name)
 
 
 def flag_keys(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -94,9 +94,11 @@ def test_what_is_completed(
 
 
 def test_an_equals_sign(shop: CommandLine) -> None:
-    """bash makes words of it."""
+    """bash makes words of it; the others complete the whole word."""
     words = {"COMP_WORDS": "flagctl\nlist\n--env\n=\npr", "COMP_CWORD": "4"}
     assert complete("", shop.environ, **words) == "prod\n"
+    assert complete("flagctl list --env=pr", shop.environ, "fish") == "--env=prod\n"
+    assert '"--env=prod"' in complete("flagctl list --env=pr", shop.environ, "zsh")
 
 
 def test_contexts(shop: CommandLine, home: Path) -> None:
