@@ -1,19 +1,17 @@
 """Connections to Postgres, and what its errors mean to us. The one place that knows SQLSTATEs."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from typing import Any
 
 import psycopg
 import sqlalchemy.exc
-from psycopg import conninfo
 from psycopg.types.json import set_json_dumps
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
 from core import json_text
+from core.addresses import parameters
 from core.errors import (
     ConflictError,
     FlagctlError,
@@ -26,11 +24,6 @@ from core.errors import (
 from core.settings import Secret
 
 CONNECT_TIMEOUT_SECONDS = 5
-
-_ADDRESS = (
-    "it looks like postgresql://user:password@host:5432/database,"
-    " with special characters of the password percent-encoded"
-)
 
 _KINDS: dict[str, type[FlagctlError]] = {
     "FC002": InvalidInputError,
@@ -60,36 +53,6 @@ _CONFLICTS = {
     "40001": "another change came first",
     "40P01": "another change came first",
 }
-
-
-def parameters(url: Secret) -> dict[str, Any]:
-    """A libpq address as its parts, made safe: a remote host is verified unless the address says.
-
-    Raises InvalidInputError without repeating the address: it holds a password.
-    """
-    try:
-        parts: dict[str, Any] = dict(conninfo.conninfo_to_dict(url.reveal()))
-    except psycopg.ProgrammingError:
-        raise InvalidInputError("the database address cannot be read", hint=_ADDRESS) from None
-    named = [parts.get(n) or os.environ.get(f"PG{n.upper()}", "") for n in ("host", "hostaddr")]
-    hosts = [host for names in named for host in str(names).split(",")]
-    ports = str(parts.get("port", "")).split(",")
-    # Half a password, when a character of it was not encoded: libpq would repeat it in its error.
-    if any("@" in host[1:] for host in hosts) or any(p and not p.isdigit() for p in ports):
-        raise InvalidInputError("the database address cannot be read", hint=_ADDRESS) from None
-    if "sslmode" not in parts and not all(_is_local(host) for host in hosts):
-        parts["sslmode"] = "verify-full"
-        parts.setdefault("sslrootcert", "system")
-    return parts
-
-
-def _is_local(host: str) -> bool:
-    if not host or host.startswith(("/", "@")) or host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def open_driver_connection(

@@ -18,6 +18,8 @@ PROJECT_FOLDER: Final = ".flagctl"
 FILE_NAME: Final = "config.toml"
 ENVIRONMENT: Final = "the environment"
 _PREFIX: Final = "FLAGCTL_"
+# Where libpq takes a password from when an address has none; a password file names its hosts.
+_LIBPQ_PASSWORDS: Final = ("PGPASSWORD", "PGSERVICE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Source:
     folder: Path | None = None
     confined: bool = False  # a project's file: the files it names lie in its folder
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)  # secrets in clear
+    context: str | None = None
 
     def file(self, name: str) -> Path:
         """A file that a setting names. A project's settings name files of their own folder only:
@@ -124,9 +127,20 @@ class Settings:
     check_interval: float = 2.0  # seconds
     sources: Mapping[str, Source] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    libpq_password: str | None = None  # the variable that libpq would take one from
+
+    @property
+    def context(self) -> str | None:
+        """Which installation this is, where a context says so: that of the database's address."""
+        names = ("database_url", "owner_database_url", "reader_database_url")
+        source = next((self.sources[name] for name in names if name in self.sources), None)
+        return source.context if source is not None else None
 
     def require(self, name: str) -> Secret:
-        """A secret setting that this command cannot do without."""
+        """A secret setting that this command cannot do without.
+
+        Raises UnauthenticatedError for a project's address that would be handed libpq's password.
+        """
         value: Secret | None = getattr(self, name)
         if value is None:
             raise InvalidInputError(
@@ -134,6 +148,9 @@ class Settings:
                 hint=f"set it, or put {name} into {PROJECT_FOLDER}/{FILE_NAME}; "
                 "`flagctl dev` makes a complete installation to try",
             )
+        source = self.sources.get(name)
+        if source is not None and source.confined and name.endswith("database_url"):
+            _refuse_foreign_password(value, source, self.libpq_password)
         return value
 
     def admin_token(self) -> Secret:
@@ -182,6 +199,24 @@ class Settings:
         return value
 
 
+def _refuse_foreign_password(address: Secret, project: Source, variable: str | None) -> None:
+    """An address without a password gets one from elsewhere: from the environment, or from a file
+    by its host, whatever the true address is. A cloned repository must not collect it.
+    """
+    from psycopg import ProgrammingError, conninfo  # deferred: slow to import
+
+    try:
+        parts = conninfo.conninfo_to_dict(address.reveal())
+    except ProgrammingError:
+        return  # core.addresses says so
+    elsewhere = variable or next((n for n in ("hostaddr", "service") if parts.get(n)), None)
+    if elsewhere and not parts.get("password"):
+        raise UnauthenticatedError(
+            f"the password would come with {elsewhere}, the database address from {project.name}",
+            hint="take both from the same place, so that no file can collect foreign passwords",
+        )
+
+
 def _read_token(path: Path) -> Secret:
     try:
         return Secret(path.read_text(encoding="utf-8").strip())
@@ -206,9 +241,8 @@ def load(environ: Mapping[str, str], directory: Path, *, context: str | None = N
     warnings: list[str] = []
     sources = [Source(ENVIRONMENT, values=_from_environment(environ, faults))]
     wanted = context or environ.get(f"{_PREFIX}CONTEXT") or None
-    files = [path for path in (_project_file(directory, warnings), _user_file(environ)) if path]
     found_context = False
-    for path in files:
+    for path in files(environ, directory, warnings):
         source, has_context = _from_file(path, wanted, faults)
         found_context = found_context or has_context
         sources.append(source)
@@ -232,7 +266,17 @@ def load(environ: Mapping[str, str], directory: Path, *, context: str | None = N
                 faults.append(f"{name} in {source.name}: {error}")
     if faults:
         raise InvalidInputError("these settings are not valid:\n  " + "\n  ".join(faults))
-    return Settings(**values, sources=origins, warnings=tuple(warnings))
+    return Settings(
+        **values,
+        sources=origins,
+        warnings=tuple(warnings),
+        libpq_password=next((v for v in _LIBPQ_PASSWORDS if environ.get(v)), None),
+    )
+
+
+def files(environ: Mapping[str, str], directory: Path, warnings: list[str]) -> list[Path]:
+    """The files that are read, the stronger one first; `warnings` says which one is not."""
+    return [path for path in (_project_file(directory, warnings), _user_file(environ)) if path]
 
 
 def _from_environment(environ: Mapping[str, str], faults: list[str]) -> dict[str, str]:
@@ -300,7 +344,8 @@ def _from_file(path: Path, wanted: str | None, faults: list[str]) -> tuple[Sourc
     source_name = f"{path} (context {name})" if chosen else str(path)
     known = {key: value for key, value in values.items() if key in NAMES}
     confined = path.parent.name == PROJECT_FOLDER
-    return Source(source_name, path.parent, confined, known), isinstance(chosen, dict)
+    context = name if isinstance(chosen, dict) else None
+    return Source(source_name, path.parent, confined, known, context), context is not None
 
 
 def _project_file(directory: Path, warnings: list[str]) -> Path | None:

@@ -66,7 +66,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "signing_keys:app",
             "Keys of flagctl's own issuer: list, rotate, revoke.",
         ),
-        "doctor": ("doctor:app", "Whether an installation is as it should be: grants."),
+        "doctor": (
+            "doctor:app",
+            "Check an installation, and say what to do about it; exit 8 if something is wrong.",
+        ),
+        "context": ("contexts:app", "Several installations in one file: list, use, show."),
         "db": ("db:app", "The schema: upgrade, status, check, grants, new-epoch."),
         "cache": ("cache:app", "The copies in Redis, and who may do what there: acl."),
     },

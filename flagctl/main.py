@@ -11,12 +11,13 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer._click import Command, Context, HelpFormatter
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
+from typer._click.shell_completion import CompletionItem
 from typer._click.utils import PacifyFlushWrapper
 from typer.core import TyperGroup
 
 import core
 from core.errors import FlagctlError, InvalidInputError
-from flagctl import output
+from flagctl import completion, output
 from flagctl.catalog import ENTRIES, SECTIONS, load
 from flagctl.errors import ExitCode, exit_code
 from flagctl.parameters import defer_adapters
@@ -37,6 +38,12 @@ class RootGroup(TyperGroup):
     def get_command(self, _ctx: Context, cmd_name: str) -> Command | None:
         return load(cmd_name)
 
+    def shell_complete(self, ctx: Context, incomplete: str) -> list[CompletionItem]:
+        """From the catalog: Typer's own way loads every command."""
+        names = [name for name in ENTRIES if name.startswith(incomplete)]
+        items = [CompletionItem(name, help=ENTRIES[name][1]) for name in names]
+        return items + Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, _ctx: Context, formatter: HelpFormatter) -> None:
         for title, section in SECTIONS.items():
             with formatter.section(title):
@@ -48,6 +55,8 @@ class RootGroup(TyperGroup):
         arguments = list(sys.argv[1:] if args is None else args)
         extra |= {"standalone_mode": False, "obj": State()}
         defer_adapters(self)  # here, since Typer adds the parameters for completion late
+        if completion.is_asked_for():
+            completion.in_silence(lambda: super(RootGroup, self).main([], prog_name, **extra))
         try:
             _check_text(arguments)
             result = super().main(arguments, prog_name, **extra)

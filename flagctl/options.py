@@ -8,13 +8,27 @@ from typing import Annotated, TypeVar
 import typer
 
 from core.errors import InvalidInputError
+from flagctl import completion
 
 Env = Annotated[
     str | None,
-    typer.Option("--env", "-e", metavar="ENV", help="The environment (default: FLAGCTL_ENV)."),
+    typer.Option(
+        "--env",
+        "-e",
+        metavar="ENV",
+        help="The environment (default: FLAGCTL_ENV).",
+        autocompletion=completion.environments,
+    ),
 ]
 OnlyEnv = Annotated[
-    str | None, typer.Option("--env", "-e", metavar="ENV", help="Only in this environment.")
+    str | None,
+    typer.Option(
+        "--env",
+        "-e",
+        metavar="ENV",
+        help="Only in this environment.",
+        autocompletion=completion.environments,
+    ),
 ]
 Function = TypeVar("Function", bound=Callable[..., None])
 

@@ -12,6 +12,8 @@ import typer
 
 Format = Literal["table", "json", "yaml"]
 Column = tuple[str, Callable[[Any], object]]
+_GAP = 3  # between two columns
+_HARDLY = 16  # letters of a description that are not worth a column
 
 
 def plain(value: Any) -> Any:
@@ -85,12 +87,16 @@ def table(rows: Sequence[Any], columns: Iterable[Column], *, empty: str) -> None
     from rich.text import Text
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
-    columns = list(columns)
-    for heading, _ in columns:
-        drawn.add_column(heading, overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(_cell(value(row)), style=_tone(value(row))) for _, value in columns))
     console = Console(file=sys.stdout, highlight=False)
+    columns = list(columns)
+    headings = [heading for heading, _ in columns]
+    cells = [[_cell(value(row)) for _, value in columns] for row in rows]
+    if console.is_terminal:
+        _fit_descriptions(headings, cells, console.width)
+    for heading in headings:
+        drawn.add_column(heading, overflow="fold")
+    for texts in cells:
+        drawn.add_row(*(Text(text, style=_tone(text)) for text in texts))
     if console.is_terminal:
         console.print(drawn)
         return
@@ -100,6 +106,24 @@ def table(rows: Sequence[Any], columns: Iterable[Column], *, empty: str) -> None
         console.print(drawn)
     for text in captured.get().splitlines():
         line(text.rstrip())
+
+
+def _fit_descriptions(headings: list[str], cells: list[list[str]], width: int) -> None:
+    """Make room: the last words of a description go before the letters of a key do, and where
+    hardly a word is left, all of them.
+    """
+    if "description" not in headings:
+        return
+    at = headings.index("description")
+    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+    room = width - sum(w + _GAP for i, w in enumerate(widths) if i != at)
+    if room < min(_HARDLY, widths[at]):
+        for row in (headings, *cells):
+            del row[at]
+        return
+    for row in cells:
+        if len(row[at]) > room:
+            row[at] = row[at][: room - 1].rstrip() + "…"
 
 
 def fields(pairs: Iterable[tuple[str, object]]) -> None:
@@ -145,8 +169,8 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def _tone(value: object) -> str:
-    return {"on": "green", "off": "dim", "revoked": "red", "expired": "red"}.get(str(value), "")
+def _tone(cell: str) -> str:
+    return {"on": "green", "off": "dim", "revoked": "red", "expired": "red"}.get(cell, "")
 
 
 def _styled(text: str, style: str) -> str:
@@ -157,8 +181,11 @@ def _styled(text: str, style: str) -> str:
     return typer.style(text, fg=style, bold=True)
 
 
-def ask_to_type(key: str, *, noun: str, needed: bool) -> None:
-    """Before something is deleted: on a terminal its key is typed, elsewhere --yes is needed."""
+def ask_to_type(key: str, *, noun: str, needed: bool, where: str = "") -> None:
+    """Before something is deleted: on a terminal its key is typed, elsewhere --yes is needed.
+
+    `where` names the installation, for whoever has several.
+    """
     from core.errors import ConfirmationNeededError
 
     if not needed:
@@ -167,7 +194,7 @@ def ask_to_type(key: str, *, noun: str, needed: bool) -> None:
         raise ConfirmationNeededError(
             f"deleting the {noun} {key!r} needs a word", hint="pass --yes to delete it"
         )
-    if _ask(f"Type {key} to delete it: ") != key:
+    if _ask(f"Type {key} to delete it{where}: ") != key:
         raise typer.Abort
 
 

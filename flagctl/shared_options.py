@@ -7,6 +7,7 @@ import typer
 from typer._click import Command, Context, Parameter
 from typer.main import get_command
 
+from flagctl import completion
 from flagctl import output as printer
 from flagctl.parameters import defer_adapters
 from flagctl.state import State
@@ -44,7 +45,12 @@ def _global_options(
     ] = None,
     context: Annotated[
         str | None,
-        typer.Option("--context", metavar="NAME", help="A named context of config.toml."),
+        typer.Option(
+            "--context",
+            metavar="NAME",
+            help="A named context of config.toml.",
+            autocompletion=completion.contexts,
+        ),
     ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Say more when something fails.")

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flagctl import output
+from flagctl.output import Format
 
 if TYPE_CHECKING:
     from core.services.change import Change, Options, Outcome
@@ -39,6 +40,22 @@ class State:
     @property
     def output(self) -> output.Format:
         return cast("output.Format", self.given.get("output") or self.settings.output)
+
+    @property
+    def output_anyway(self) -> Format:
+        """The same where the settings, which may say it, are what is wrong."""
+        from core.errors import FlagctlError
+
+        try:
+            return self.output
+        except FlagctlError:
+            return "table"
+
+    @property
+    def in_context(self) -> str:
+        """For questions: which installation it is that somebody says yes to."""
+        context = self.settings.context
+        return f" (context {output.printable(context)})" if context else ""
 
     @property
     def organization(self) -> str | None:
@@ -233,7 +250,7 @@ class State:
                 raise ConfirmationNeededError(
                     error.message, hint="pass --yes to do it all the same"
                 ) from None
-            output.confirm(error.message)
+            output.confirm(f"{error.message}{self.in_context}")
             return attempt(replace(options, confirmed=True))
 
 

@@ -114,7 +114,6 @@ def _definition(flag: Ruleset) -> dict[str, Any]:
         "targeting": flag.targeting,
         "salt": flag.salt,
         "client_visible": flag.client_visible,
-        "version": flag.version,
     }
 
 

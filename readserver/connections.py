@@ -11,7 +11,8 @@ import psycopg
 from psycopg import conninfo, sql
 from psycopg.pq.abc import PGconn
 
-from core.db import parameters, translated
+from core.addresses import parameters
+from core.db import translated
 from core.errors import UnavailableError
 from core.settings import Secret
 

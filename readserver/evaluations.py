@@ -21,7 +21,7 @@ _DETAILS: Final = "this flag splits by an attribute that the context does not ha
 class Evaluations:
     """What one kind of key sees of an environment."""
 
-    __slots__ = ("_decisions", "_fragments", "_is_server", "_snapshot", "_versions")
+    __slots__ = ("_decisions", "_fragments", "_is_server", "_snapshot")
 
     def __init__(self, snapshot: Snapshot, engine: Engine, kind: KeyKind) -> None:
         self._snapshot = snapshot
@@ -32,7 +32,6 @@ class Evaluations:
             if self._is_server or program.ruleset.client_visible
         }
         self._decisions: dict[str, Decide] = {key: p.decide for key, p in seen.items()}
-        self._versions = {key: p.ruleset.version for key, p in seen.items()}
         # By the identity of the result, which the engine keeps as long as it lives itself.
         self._fragments: dict[int, bytes] = {}
 
@@ -74,7 +73,6 @@ class Evaluations:
         else:
             document["value"] = result.value
         metadata: dict[str, Any] = {
-            "version": self._versions[result.key],
             "revision": self._snapshot.revision,
             "environment": self._snapshot.key,
         }

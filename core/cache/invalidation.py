@@ -37,7 +37,7 @@ def announce(
         try:
             _send(redis_url, changes, deadline_seconds)
         except (redis.RedisError, OSError, ValueError) as error:
-            outcome.append(_reason(error))
+            outcome.append(reason(error))
         else:
             outcome.append(None)
 
@@ -75,7 +75,7 @@ def _send(redis_url: Secret, changes: Sequence[Change], timeout: float) -> None:
         client.close()
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """The kind of failure in words. Texts of redis-py can repeat the address, and a password."""
     import redis
 

@@ -49,16 +49,19 @@ def compile_condition(document: object, scope: Scope, depth: int = 0) -> Predica
     raise Fault(f"an object with one of {', '.join(_KINDS)}")
 
 
-def segments_of(document: object) -> set[str]:
-    """The segments that a condition that compiles names."""
-    if not isinstance(document, Mapping):
-        return set()
-    if "segment" in document:
-        return {document["segment"]}
-    inner = [*document.get("all", ()), *document.get("any", ())]
-    if "not" in document:
-        inner.append(document["not"])
-    return set().union(*map(segments_of, inner))
+def named_segments(document: object) -> set[str]:
+    """The segments that any document names, at any depth, whether it compiles or not."""
+    found: set[str] = set()
+    waiting = [document]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Mapping):
+            if isinstance(key := one.get("segment"), str):
+                found.add(key)
+            waiting.extend(one.values())
+        elif isinstance(one, list):
+            waiting.extend(one)
+    return found
 
 
 def _always(_: Context) -> bool:

@@ -25,7 +25,6 @@ class Ruleset:
     targeting: Any = None  # JSON
     salt: str = ""
     client_visible: bool = False
-    version: int = 1  # of the flag's definition
 
 
 Segments = Mapping[str, JsonValue]  # key → condition

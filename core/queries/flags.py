@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, Row, false, func, or_, select
 
 from core.evaluation.targeting import default_share
 from core.lookups import environments, find_environment, find_flag
@@ -68,17 +68,37 @@ class FlagDetail:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What `flagctl list` shows. `match` is a part of the key; archived ones only when asked."""
+    """What `flagctl list` shows. `match` is a part of the key; archived ones only when asked.
+
+    `state` is on or off (what it comes to, whatever is served) or inherit (nothing of its own), in
+    the environment or in any. `after` is the key that the last page ended with.
+    """
 
     environment: str | None = None
     tag: str | None = None
     owner: str | None = None
     match: str | None = None
     archived: bool = False
+    state: str | None = None
+    after: str | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`has_more` is whether flags come after these; the last key leads to them."""
+
+    flags: list[FlagSummary]
+    has_more: bool
 
 
 def list_flags(session: Session, wanted: Filter) -> list[FlagSummary]:
     """By key. An unknown environment raises NotFoundError."""
+    return page_of_flags(session, wanted).flags
+
+
+def page_of_flags(session: Session, wanted: Filter) -> Page:
+    """The same, with whether there are more than `limit`."""
     rows = environments(session)
     if wanted.environment is not None:
         rows = [find_environment(session, wanted.environment)]
@@ -91,9 +111,29 @@ def list_flags(session: Session, wanted: Filter) -> list[FlagSummary]:
         statement = statement.where(Flag.owner == wanted.owner)
     if wanted.match is not None:
         statement = statement.where(Flag.key.contains(wanted.match, autoescape=True))
+    if wanted.after is not None:
+        statement = statement.where(Flag.key > wanted.after)
+    if wanted.state is not None:
+        statement = statement.where(or_(false(), *(_is_in(wanted.state, row.id) for row in rows)))
+    if wanted.limit is not None:
+        statement = statement.limit(wanted.limit + 1)
     flags = session.execute(statement.order_by(Flag.key)).all()
-    overrides = _overrides(session, [flag.id for flag in flags])
-    return [_summary(flag, overrides[flag.id], rows) for flag in flags]
+    shown = flags[: wanted.limit]
+    overrides = _overrides(session, [flag.id for flag in shown])
+    summaries = [_summary(flag, overrides[flag.id], rows) for flag in shown]
+    return Page(summaries, len(flags) > len(shown))
+
+
+def _is_in(state: str, environment_id: int) -> ColumnElement[bool]:
+    """Whether a flag is on, off or without a state of its own in an environment."""
+    own = (
+        select(Override.enabled)
+        .where(Override.flag_id == Flag.id, Override.environment_id == environment_id)
+        .scalar_subquery()
+    )
+    if state == "inherit":
+        return own.is_(None)
+    return func.coalesce(own, Flag.default_enabled) == (state == "on")
 
 
 def show_flag(session: Session, key: str) -> FlagDetail:

@@ -36,7 +36,6 @@ def rulesets_for(session: Session, key: str, environment_key: str) -> Rulesets:
             Flag.default_enabled,
             Flag.salt,
             Flag.client_visible,
-            Flag.version,
             Override.enabled,
             Override.targeting,
         )
@@ -86,5 +85,4 @@ def _ruleset(row: Any) -> Ruleset:
         targeting=row.targeting,
         salt=row.salt,
         client_visible=row.client_visible,
-        version=row.version,
     )

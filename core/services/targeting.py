@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from sqlalchemy import select, text
 
 from core.errors import ConflictError, InvalidInputError, NotFoundError
-from core.evaluation.conditions import Scope, compile_condition, segments_of
+from core.evaluation.conditions import Scope, compile_condition, named_segments
 from core.evaluation.engine import compile_segments
 from core.evaluation.faults import Fault
 from core.evaluation.limits import DEFAULT
@@ -74,7 +74,7 @@ def check_condition(session: Session, condition: JsonValue, *, own_key: str | No
         compile_condition(condition, Scope(compiled))
     except Fault as fault:
         for key in documents.keys() - compiled.keys() if own_key is not None else ():
-            if key in segments_of(condition):
+            if key in named_segments(condition):
                 raise InvalidInputError(
                     f"the segment {key!r} leads back to {own_key!r}", hint="a circle has no answer"
                 ) from None
@@ -96,10 +96,9 @@ def check_targeting(
 
 
 def _compile(session: Session, flag: _Flag, document: Mapping[str, Any]) -> Any:
-    named: set[str] = set()
-    for rule in document.get("rules", ()):
-        named |= segments_of(rule["when"]) if isinstance(rule.get("when"), Mapping) else set()
-    segments = dict(compile_segments(segment_documents(session))) if named else {}
+    segments = {}
+    if named_segments(document.get("rules")):
+        segments = dict(compile_segments(segment_documents(session)))
     subject = Subject(flag.key, flag.variants, flag.on_variant, flag.salt)
     return compile_targeting(document, subject, Scope(segments))
 
@@ -123,6 +122,11 @@ def check_states(
         try:
             compile_targeting(row.targeting, subject, Scope(segments or {}))
         except Fault as fault:
+            if fault.path == "serve.variant":
+                raise ConflictError(
+                    f"the variant {row.targeting['serve']['variant']!r} is served in {row.key}",
+                    hint=f"first `flagctl set {key} on --env {row.key}`",
+                ) from None
             raise ConflictError(
                 f"{key} would not work any more in {row.key}: {fault}",
                 hint=f"first change what serves it there: `flagctl show {key}`",

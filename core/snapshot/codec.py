@@ -89,7 +89,6 @@ def _encode_flag(flag: Ruleset) -> list[Any]:
         flag.targeting,
         flag.salt,
         flag.client_visible,
-        flag.version,
     ]
 
 

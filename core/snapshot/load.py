@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Text, and_, bindparam, cast, func, select, te
 
 from core.auth.api_keys import KeyKind
 from core.db import translated
+from core.evaluation.conditions import named_segments
 from core.evaluation.ruleset import Ruleset, Segments
 from core.models import (
     ApiKey,
@@ -62,7 +63,6 @@ _FLAGS: Final = (
         Flag.default_enabled,
         Flag.client_visible,
         Flag.salt,
-        Flag.version,
         Override.enabled.label("override_enabled"),
         cast(Override.targeting, Text).label("targeting"),
     )
@@ -136,9 +136,9 @@ def load(
             revision=row.revision,
             stamp=row.stamp,
             served=Served(
-                flags=_flags(connection, row.id, row.organization_id),
+                flags=(flags := _flags(connection, row.id, row.organization_id)),
                 configs=_configs(connection, row.id),
-                segments=_segments(connection, row.organization_id),
+                segments=_segments(connection, row.organization_id, flags),
             ),
             auth=_auth(connection, row.id),
         )
@@ -171,19 +171,24 @@ def _readable_flags(rows: Iterable[Any]) -> Iterable[Ruleset]:
             targeting=targeting,
             salt=row.salt,
             client_visible=row.client_visible,
-            version=row.version,
         )
 
 
-def _segments(connection: Connection, organization: int) -> Segments:
-    """All of the organization: which of them a rule reaches is found when they are compiled."""
-    found = {}
+def _segments(connection: Connection, organization: int, flags: tuple[Ruleset, ...]) -> Segments:
+    """Those that a rule names, and those that such a one names: a change of any other does not
+    raise this environment's revision."""
+    found: dict[str, Any] = {}
     for row in connection.execute(_SEGMENTS, {"organization": organization}):
         try:
             found[row.key] = _parse(row.condition)
         except (ValueError, RecursionError):
             _log.error("a segment has a value that cannot be used", extra={"segment": row.key})
-    return dict(sorted(found.items()))
+    wanted = set().union(*(named_segments(flag.targeting) for flag in flags))
+    used: set[str] = set()
+    while wanted:
+        used |= wanted
+        wanted = set().union(*(named_segments(found.get(key)) for key in wanted)) - used
+    return {key: found[key] for key in sorted(found) if key in used}
 
 
 def _parse(stored: str) -> Any:

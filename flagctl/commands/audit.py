@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core import clock
-from flagctl import output
+from flagctl import completion, output
 from flagctl.options import parse_time
 from flagctl.state import current
 
@@ -25,7 +25,14 @@ def list_(
         str | None, typer.Option("--entity-key", metavar="KEY", help="Of this flag, config…")
     ] = None,
     env: Annotated[
-        str | None, typer.Option("--env", "-e", metavar="ENV", help="In this environment.")
+        str | None,
+        typer.Option(
+            "--env",
+            "-e",
+            metavar="ENV",
+            help="In this environment.",
+            autocompletion=completion.environments,
+        ),
     ] = None,
     actor: Annotated[
         str | None, typer.Option("--actor", metavar="WHO", help="By this person or machine.")
@@ -39,7 +46,12 @@ def list_(
     until: Annotated[Time, typer.Option("--until", metavar="TIME", help="Before then.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
 ) -> None:
-    """List changes, newest first."""
+    """List changes, newest first.
+
+    \b
+    flagctl audit list --env prod --since 7d
+    flagctl audit list --entity-key new_checkout -o json
+    """
     from core.audit.record import ENTITY_TYPES, AuditFilter
     from core.errors import InvalidInputError
     from core.names import closest
@@ -84,7 +96,11 @@ def list_(
 
 @app.command()
 def show(event_id: Annotated[int, typer.Argument(metavar="ID", min=1)]) -> None:
-    """Show one change with what was before and after."""
+    """Show one change with what was before and after.
+
+    \b
+    flagctl audit show 42
+    """
     from core.queries.audit_events import show_event
 
     here = current()

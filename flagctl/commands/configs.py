@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core.json_text import JsonValue, parse, render
-from flagctl import output, writes
+from flagctl import completion, output, writes
 from flagctl.options import Env, OnlyEnv, writing
 from flagctl.state import current
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from core.queries.configs import ConfigDetail, ConfigSummary
 
 app = typer.Typer(no_args_is_help=True, help="Typed values, one for each environment.")
-Key = Annotated[str, typer.Argument(metavar="KEY", help="The config's key.")]
+NewKey = Annotated[str, typer.Argument(metavar="KEY", help="The config's key.")]
+Key = Annotated[
+    str,
+    typer.Argument(metavar="KEY", help="The config's key.", autocompletion=completion.config_keys),
+]
 Schema = Annotated[
     Path | None,
     typer.Option("--schema", metavar="FILE", help="A JSON Schema that every value must fit."),
@@ -26,7 +30,7 @@ Schema = Annotated[
 @app.command()
 @writing
 def define(
-    key: Key,
+    key: NewKey,
     type_: Annotated[
         str, typer.Option("--type", help="boolean, string, integer, number, object or array.")
     ],
@@ -92,7 +96,11 @@ def set_(
 @app.command()
 @writing
 def unset(key: Key, env: Env = None) -> None:
-    """Take a config's value away in an environment."""
+    """Take a config's value away in an environment.
+
+    \b
+    flagctl config unset checkout_timeout --env dev
+    """
     from core.services.configs import unset_value
 
     here = current()
@@ -107,7 +115,11 @@ def unset(key: Key, env: Env = None) -> None:
 
 @app.command()
 def get(key: Key, env: Env = None) -> None:
-    """Print a config's value, and only that, as JSON."""
+    """Print a config's value, and only that, as JSON.
+
+    \b
+    flagctl config get checkout_timeout --env prod
+    """
     from core.queries.configs import get_value
 
     here = current()
@@ -127,7 +139,11 @@ def list_(
         str | None, typer.Option("--match", metavar="TEXT", help="Only keys that contain it.")
     ] = None,
 ) -> None:
-    """List configs with their value in each environment."""
+    """List configs with their value in each environment.
+
+    \b
+    flagctl config list --match checkout
+    """
     from core.queries.configs import list_configs
 
     here = current()
@@ -146,7 +162,11 @@ def _print_configs(configs: "list[ConfigSummary]") -> None:
 
 @app.command()
 def show(key: Key) -> None:
-    """Show one config with its value in every environment."""
+    """Show one config with its value in every environment.
+
+    \b
+    flagctl config show checkout_timeout
+    """
     from core.queries.configs import show_config
 
     here = current()
@@ -188,7 +208,11 @@ def update(
         typer.Option("--client-visible/--server-only", help="Whether client keys may see it."),
     ] = None,
 ) -> None:
-    """Change a config's definition; a new schema must fit every value that is set."""
+    """Change a config's definition; a new schema must fit every value that is set.
+
+    \b
+    flagctl config update checkout_timeout --schema timeout.json
+    """
     from core.services.configs import Edit, update_config
 
     edit = Edit(_schema(schema), no_schema, description, client_visible)
@@ -203,11 +227,15 @@ def update(
 @app.command()
 @writing
 def delete(key: Key) -> None:
-    """Delete a config and its value everywhere."""
+    """Delete a config and its value everywhere.
+
+    \b
+    flagctl config delete checkout_timeout --reason unused
+    """
     from core.services.configs import delete_config
 
-    output.ask_to_type(key, noun="config", needed=current().asks_back)
     here = current()
+    output.ask_to_type(key, noun="config", needed=here.asks_back, where=here.in_context)
     _, outcome = here.write(
         lambda change: delete_config(change, key),
         confirmed=True,

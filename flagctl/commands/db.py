@@ -13,7 +13,11 @@ app = typer.Typer(no_args_is_help=True, help="The schema and the grants (owner's
 
 @app.command()
 def upgrade() -> None:
-    """Bring the schema to this release's version and renew the grants."""
+    """Bring the schema to this release's version and renew the grants.
+
+    \b
+    flagctl db upgrade
+    """
     from core.services import schema
 
     here = current()
@@ -32,7 +36,11 @@ def upgrade() -> None:
 
 @app.command()
 def status() -> None:
-    """Show the schema's version and what is pending."""
+    """Show the schema's version and what is pending.
+
+    \b
+    flagctl db status
+    """
     from core.db import connect
     from core.services import schema
 
@@ -53,7 +61,11 @@ def status() -> None:
 
 @app.command()
 def check() -> None:
-    """Check that the database has the schema that this release expects; exit 8 if not."""
+    """Check that the database has the schema that this release expects; exit 8 if not.
+
+    \b
+    flagctl db check
+    """
     from core.db import connect
     from core.errors import CheckFailedError
     from core.services import schema
@@ -96,7 +108,8 @@ def grants(
     \b
     flagctl db grants --database flagctl --login flagctl_ci --as admin | psql -d flagctl
     """
-    from core.db import open_driver_connection, parameters
+    from core.addresses import parameters
+    from core.db import open_driver_connection
     from core.errors import InvalidInputError
     from core.services import grants as service
 
@@ -126,7 +139,11 @@ def grants(
 @app.command("new-epoch")
 @writing
 def new_epoch() -> None:
-    """Say that revisions mean something else from now on, as after restoring a dump."""
+    """Say that revisions mean something else from now on, as after restoring a dump.
+
+    \b
+    flagctl db new-epoch --reason "restored last night's dump"
+    """
     from core.services.installation import new_epoch as raise_epoch
 
     here = current()

@@ -14,6 +14,9 @@ def dev(
     """Run everything here, with an embedded Postgres and Redis.
 
     Keeps its data in .flagctl/ of this directory. Ctrl-C stops it.
+
+    \b
+    flagctl dev --port 8000
     """
     from core.settings import current_directory
     from flagctl.dev.supervisor import run

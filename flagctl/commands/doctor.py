@@ -3,14 +3,41 @@
 import typer
 
 from flagctl import output
-from flagctl.state import current
+from flagctl.state import State, current
 
-app = typer.Typer(no_args_is_help=True, help="Whether an installation is as it should be.")
+app = typer.Typer()
 
 
-@app.callback()
-def doctor() -> None:
-    """Whether an installation is as it should be."""
+@app.callback(invoke_without_command=True)
+def doctor(ctx: typer.Context) -> None:
+    """Check an installation, and say what to do about it; exit 8 if something is wrong.
+
+    Looks at the settings, at each address of Postgres that is set, at clock, schema, roles and
+    logs, at Redis and the copies in it. What is not set is skipped. Changes nothing.
+
+    \b
+    flagctl doctor
+    flagctl doctor -o json --context prod
+    """
+    if ctx.invoked_subcommand is None:
+        _examine(current())
+
+
+def _examine(here: State) -> None:
+    from core.errors import CheckFailedError
+    from flagctl.doctor.examination import examine
+
+    checks = list(examine(here.given.get("context")))
+    as_document = here.output_anyway
+    if as_document != "table":
+        output.emit(checks, as_document)
+    else:
+        for check in checks:
+            todo = f"; {check.mend}" if check.mend else ""
+            output.line(output.printable(f"{check.verdict:<9}{check.check}: {check.what}{todo}"))
+    if wrong := sum(check.verdict == "wrong" for check in checks):
+        are = "1 check says" if wrong == 1 else f"{wrong} checks say"
+        raise CheckFailedError(f"{are} no", hint="what to do stands behind each")
 
 
 @app.command()
@@ -18,6 +45,9 @@ def grants() -> None:
     """List every privilege in Postgres that is more, or less, than needed; exit 8 if there is one.
 
     Reads the catalogs with the owner's database address, and changes nothing.
+
+    \b
+    flagctl doctor grants
     """
     from core.db import open_driver_connection
     from core.errors import CheckFailedError

@@ -4,24 +4,35 @@ from typing import Annotated
 
 import typer
 
-from flagctl import output, writes
+from flagctl import completion, output, writes
 from flagctl.options import writing
 from flagctl.state import current
 
 app = typer.Typer(no_args_is_help=True, help="Environments: dev, staging, prod and your own.")
-Name = Annotated[str, typer.Argument(metavar="ENV", help="The environment's key.")]
+NewName = Annotated[str, typer.Argument(metavar="ENV", help="The environment's key.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="ENV", help="The environment's key.", autocompletion=completion.environments
+    ),
+]
 
 
 @app.command()
 @writing
 def create(
-    name: Name,
+    name: NewName,
     description: Annotated[str, typer.Option("--description", "-d", help="What it is for.")] = "",
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Protect it: each write there asks back.")
     ] = False,
 ) -> None:
-    """Create an environment."""
+    """Create an environment.
+
+    \b
+    flagctl env create qa --description "For testers"
+    flagctl env create live --confirm
+    """
     from core.services.environments import create_environment
 
     here = current()
@@ -33,7 +44,11 @@ def create(
 
 @app.command("list")
 def list_() -> None:
-    """List environments with their revision and what is in them."""
+    """List environments with their revision and what is in them.
+
+    \b
+    flagctl env list
+    """
     from core.queries.environments import list_environments
 
     here = current()
@@ -59,7 +74,11 @@ def list_() -> None:
 
 @app.command()
 def show(name: Name) -> None:
-    """Show one environment."""
+    """Show one environment.
+
+    \b
+    flagctl env show prod
+    """
     from core.queries.environments import show_environment
 
     here = current()
@@ -95,7 +114,11 @@ def update(
         typer.Option("--confirm/--no-confirm", help="Whether each write there asks back."),
     ] = None,
 ) -> None:
-    """Change an environment's description or protection."""
+    """Change an environment's description or protection.
+
+    \b
+    flagctl env update prod --confirm
+    """
     from core.services.environments import Edit, update_environment
 
     here = current()
@@ -109,11 +132,15 @@ def update(
 @app.command()
 @writing
 def delete(name: Name) -> None:
-    """Delete an environment with all states, values and keys in it."""
+    """Delete an environment with all states, values and keys in it.
+
+    \b
+    flagctl env delete qa
+    """
     from core.services.environments import delete_environment
 
-    output.ask_to_type(name, noun="environment", needed=current().asks_back)
     here = current()
+    output.ask_to_type(name, noun="environment", needed=here.asks_back, where=here.in_context)
     _, outcome = here.write(
         lambda change: delete_environment(change, name),
     )

@@ -7,15 +7,25 @@ import typer
 
 from core import clock
 from core.json_text import JsonValue, parse
-from flagctl import output, writes
+from flagctl import completion, output, writes
 from flagctl.options import Env, OnlyEnv, parse_time, writing
 from flagctl.state import current
+from flagctl.times import relative
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from core.queries.flags import FlagDetail, FlagState, FlagSummary
     from core.services.change import Change
 
-Key = Annotated[str, typer.Argument(metavar="KEY", help="The flag's key.")]
+NewKey = Annotated[str, typer.Argument(metavar="KEY", help="The flag's key.")]
+Key = Annotated[
+    str, typer.Argument(metavar="KEY", help="The flag's key.", autocompletion=completion.flag_keys)
+]
+ArchivedKey = Annotated[
+    str,
+    typer.Argument(metavar="KEY", help="The flag's key.", autocompletion=completion.archived_keys),
+]
 Variants = Annotated[
     list[str] | None,
     typer.Option("--variant", metavar="NAME=JSON", help="A variant and its value; repeatable."),
@@ -26,7 +36,12 @@ Variants = Annotated[
 def set_flag(
     key: Key,
     state: Annotated[
-        str, typer.Argument(metavar="[on|off|inherit|VARIANT]", help="What to serve.")
+        str,
+        typer.Argument(
+            metavar="[on|off|inherit|VARIANT]",
+            help="What to serve.",
+            autocompletion=completion.states,
+        ),
     ] = "on",
     env: Env = None,
     default: Annotated[
@@ -107,7 +122,7 @@ def _set_default(key: str, state: str, env: str | None) -> None:
 
 @writing
 def create(
-    key: Key,
+    key: NewKey,
     type_: Annotated[
         str, typer.Option("--type", help="boolean, string, integer, number or object.")
     ] = "boolean",
@@ -177,14 +192,42 @@ def list_all(
         str | None, typer.Option("--match", metavar="TEXT", help="Only keys that contain it.")
     ] = None,
     archived: Annotated[bool, typer.Option("--archived", help="Archived flags too.")] = False,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            "--state",
+            metavar="on|off|inherit",
+            help="Only on, off or inheriting: in --env, or in any environment.",
+            autocompletion=completion.states,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many.")
+    ] = None,
+    cursor: Annotated[
+        str | None,
+        typer.Option("--cursor", metavar="KEY", help="Those after this key: the last one shown."),
+    ] = None,
 ) -> None:
-    """List flags with their state in each environment."""
-    from core.queries.flags import Filter, list_flags
+    """List flags with their state in each environment.
 
+    \b
+    flagctl list --env prod --state on
+    flagctl list --match checkout --limit 50
+    """
+    from core.errors import InvalidInputError
+    from core.queries.flags import Filter, page_of_flags
+
+    if state not in (None, "on", "off", "inherit"):
+        raise InvalidInputError(f"{state!r} is no state", hint="on, off or inherit")
     here = current()
     with here.reading() as session:
-        flags = list_flags(session, Filter(env, tag, owner, match, archived))
-    here.show(flags, lambda: _print_flags(flags))
+        page = page_of_flags(
+            session, Filter(env, tag, owner, match, archived, state, cursor, limit)
+        )
+    here.show(page.flags, lambda: _print_flags(page.flags))
+    if page.has_more and here.output == "table":
+        output.say(f"there are more: --cursor {page.flags[-1].key}")
 
 
 def _print_flags(flags: "list[FlagSummary]") -> None:
@@ -194,12 +237,19 @@ def _print_flags(flags: "list[FlagSummary]") -> None:
         ("type", lambda f: f.type),
     ]
     columns += [(name, _state_in(name)) for name in environments]
-    columns.append(("description", lambda f: f.description))
+    columns += [
+        ("changed", lambda f: relative(f.updated_at)),
+        ("description", lambda f: f.description),
+    ]
     output.table(flags, columns, empty="no flags; `flagctl create KEY` makes one")
 
 
 def show(key: Key) -> None:
-    """Show one flag with all its environments."""
+    """Show one flag with all its environments.
+
+    \b
+    flagctl show new_checkout
+    """
     from core.queries.flags import show_flag
 
     here = current()
@@ -218,8 +268,9 @@ def _print_flag(flag: "FlagDetail") -> None:
             ("tags", flag.tags),
             ("default", flag.default),
             ("client visible", flag.client_visible),
-            ("expires", flag.expires_at),
-            ("archived", flag.archived_at),
+            ("expires", _when(flag.expires_at)),
+            ("archived", _when(flag.archived_at)),
+            ("changed", _when(flag.updated_at)),
             ("version", flag.version),
         ]
     )
@@ -241,8 +292,8 @@ def _print_flag(flag: "FlagDetail") -> None:
             ("environment", lambda s: s.environment),
             ("state", lambda s: s.state),
             ("serves", _served),
-            ("rules", lambda s: s.rules or None),
-            ("changed", lambda s: s.updated_at),
+            ("rules", lambda s: s.rules or ""),
+            ("changed", lambda s: relative(s.updated_at)),
         ],
         empty="no environments",
     )
@@ -281,7 +332,12 @@ def update(
         typer.Option("--client-visible/--server-only", help="Whether client keys may see it."),
     ] = None,
 ) -> None:
-    """Change a flag's definition."""
+    """Change a flag's definition.
+
+    \b
+    flagctl update new_checkout --owner ann --tag shop
+    flagctl update new_checkout --expires 90d
+    """
     from core.errors import InvalidInputError
     from core.services.flags import Edit, update_flag
 
@@ -308,7 +364,11 @@ def update(
 
 @writing
 def archive(key: Key) -> None:
-    """Take a flag out of service; its history stays."""
+    """Take a flag out of service; its history stays.
+
+    \b
+    flagctl archive new_checkout --reason "everybody has it"
+    """
     from core.services.flags import archive_flag
 
     _simple(
@@ -319,8 +379,12 @@ def archive(key: Key) -> None:
 
 
 @writing
-def unarchive(key: Key) -> None:
-    """Bring an archived flag back."""
+def unarchive(key: ArchivedKey) -> None:
+    """Bring an archived flag back.
+
+    \b
+    flagctl unarchive new_checkout
+    """
     from core.services.flags import unarchive_flag
 
     _simple(
@@ -332,10 +396,15 @@ def unarchive(key: Key) -> None:
 
 @writing
 def delete(key: Key) -> None:
-    """Delete a flag and its state everywhere."""
+    """Delete a flag and its state everywhere.
+
+    \b
+    flagctl delete new_checkout
+    """
     from core.services.flags import delete_flag
 
-    output.ask_to_type(key, noun="flag", needed=current().asks_back)
+    here = current()
+    output.ask_to_type(key, noun="flag", needed=here.asks_back, where=here.in_context)
     _simple(
         key,
         "deleted",
@@ -347,6 +416,10 @@ def delete(key: Key) -> None:
 def _served(state: "FlagState") -> str:
     share = "" if state.percent == 100 else f" to {state.percent:g} %"
     return f"{state.variant} = {_json(state.value)}{share}"
+
+
+def _when(moment: "datetime | None") -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC, {relative(moment)}" if moment else ""
 
 
 def _state_in(environment: str) -> Callable[[Any], object]:

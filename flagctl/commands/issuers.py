@@ -8,6 +8,7 @@ import typer
 from flagctl import output, writes
 from flagctl.options import parse_duration, writing
 from flagctl.state import State, current
+from flagctl.times import relative
 
 if TYPE_CHECKING:
     from core.errors import FlagctlError
@@ -91,6 +92,9 @@ def refresh(
     """Fetch the keys of issuers: new ones are trusted, withdrawn ones no more.
 
     One that cannot be reached keeps its keys and does not stop the others; the exit code says so.
+
+    \b
+    flagctl issuer refresh
     """
     here = current()
     results: list[_Result] = []
@@ -207,6 +211,9 @@ def list_() -> None:
     """List issuers, of every organization or of the one of --org.
 
     With FLAGCTL_OWNER_DATABASE_URL, or as a member with a token: then those of your organization.
+
+    \b
+    flagctl issuer list
     """
     from core.queries.issuers import list_issuers
 
@@ -224,7 +231,7 @@ def list_() -> None:
                 ("keys", lambda i: len(i.keys)),
                 ("members", lambda i: i.members),
                 ("tokens live", lambda i: _hours(i.max_lifetime_seconds)),
-                ("refreshed", lambda i: i.refreshed_at),
+                ("refreshed", lambda i: relative(i.refreshed_at)),
             ],
             empty="no issuers; `flagctl init` sets up the first one",
         ),
@@ -241,6 +248,9 @@ def remove(url: Url) -> None:
     """Trust an issuer no more: none of its tokens is good from now on.
 
     Members who come from it go with it; that needs a word, or --yes, and the owner's own login.
+
+    \b
+    flagctl issuer remove https://id.example.com
     """
     from core.services.issuers import remove_issuer
 

@@ -8,6 +8,7 @@ from core import clock
 from flagctl import output, writes
 from flagctl.options import Env, OnlyEnv, parse_duration, parse_time, writing
 from flagctl.state import current
+from flagctl.times import relative
 
 app = typer.Typer(no_args_is_help=True, help="API keys: what applications read with.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The key's name, or its id.")]
@@ -60,7 +61,11 @@ def list_(
     env: OnlyEnv = None,
     all_: Annotated[bool, typer.Option("--all", help="Expired and revoked keys too.")] = False,
 ) -> None:
-    """List API keys; never the keys themselves."""
+    """List API keys; never the keys themselves.
+
+    \b
+    flagctl key list --env prod
+    """
     from core.queries.api_keys import list_keys
 
     here = current()
@@ -76,8 +81,8 @@ def list_(
                 ("kind", lambda k: k.kind),
                 ("environment", lambda k: k.environment),
                 ("state", lambda k: k.state),
-                ("expires", lambda k: k.expires_at),
-                ("created", lambda k: k.created_at),
+                ("expires", lambda k: relative(k.expires_at)),
+                ("created", lambda k: relative(k.created_at)),
             ],
             empty="no keys; `flagctl key create NAME --env ENV` makes one",
         ),
@@ -93,7 +98,11 @@ def rotate(
         str, typer.Option("--overlap", metavar="TIME", help="How long the old key still works.")
     ] = "7d",
 ) -> None:
-    """Replace a key by a new one; the old one works a while longer."""
+    """Replace a key by a new one; the old one works a while longer.
+
+    \b
+    flagctl key rotate web --env prod --overlap 7d
+    """
     from core.services.api_keys import rotate_key
 
     here = current()
@@ -120,7 +129,11 @@ def rotate(
 @app.command()
 @writing
 def revoke(name: Name, env: Env = None) -> None:
-    """Refuse a key from now on."""
+    """Refuse a key from now on.
+
+    \b
+    flagctl key revoke web --env prod
+    """
     from core.services.api_keys import revoke_key
 
     here = current()

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flagctl import output, writes
+from flagctl import completion, output, writes
 from flagctl.options import writing
 from flagctl.state import current
+from flagctl.times import relative
 
 if TYPE_CHECKING:
     from core.queries.members import MemberDetail
@@ -19,12 +20,22 @@ AtIssuer = Annotated[
 ]
 There = Annotated[
     str | None,
-    typer.Option("--env", "-e", metavar="ENV", help="Only there (default: everywhere)."),
+    typer.Option(
+        "--env",
+        "-e",
+        metavar="ENV",
+        help="Only there (default: everywhere).",
+        autocompletion=completion.environments,
+    ),
 ]
 
 
 def whoami() -> None:
-    """Show who the token says you are, and your roles."""
+    """Show who the token says you are, and your roles.
+
+    \b
+    flagctl whoami
+    """
     here = current()
     with here.reading() as session:
         actor, organization = session.actor, session.organization
@@ -106,7 +117,11 @@ def _claims(given: list[str]) -> dict[str, str]:
 
 @app.command("list")
 def list_() -> None:
-    """List members and their roles."""
+    """List members and their roles.
+
+    \b
+    flagctl member list
+    """
     from core.queries.members import list_members
 
     here = current()
@@ -121,7 +136,7 @@ def list_() -> None:
                 ("role", lambda m: m.role),
                 ("where", lambda m: m.environment or "every environment"),
                 ("by", _recognised),
-                ("since", lambda m: m.created_at),
+                ("since", lambda m: relative(m.created_at)),
             ],
             empty="no members",
         ),
@@ -139,7 +154,11 @@ def _recognised(member: "MemberDetail") -> str:
 @app.command()
 @writing
 def remove(name: Name, env: There = None, issuer: AtIssuer = None) -> None:
-    """Take a member's role in an environment, or without --env all of them."""
+    """Take a member's role in an environment, or without --env all of them.
+
+    \b
+    flagctl member remove ann@example.com --env prod
+    """
     from core.services.members import remove_member
 
     here = current()

@@ -42,7 +42,11 @@ def list_(
         bool, typer.Option("--as-owner", help="All of them, with the owner's database address.")
     ] = False,
 ) -> None:
-    """List the organizations that your token may act in."""
+    """List the organizations that your token may act in.
+
+    \b
+    flagctl org list
+    """
     from core.queries.organizations import list_all, list_own
 
     here = current()
@@ -68,7 +72,11 @@ def list_(
 
 @app.command()
 def show() -> None:
-    """Show your organization."""
+    """Show your organization.
+
+    \b
+    flagctl org show
+    """
     from core.queries.organizations import show_organization
 
     here = current()
@@ -97,7 +105,11 @@ def update(
         typer.Option("--key-pattern", metavar="REGEX", help="What new keys must look like."),
     ] = None,
 ) -> None:
-    """Rename it, or change what new flag and config keys must look like."""
+    """Rename it, or change what new flag and config keys must look like.
+
+    \b
+    flagctl org update --name "Acme Inc."
+    """
     from core.services.organizations import update_organization
 
     here = current()
@@ -111,7 +123,11 @@ def update(
 @app.command()
 @writing
 def archive(key: Key) -> None:
-    """Serve nothing of an organization any more; its history stays (owner's connection)."""
+    """Serve nothing of an organization any more; its history stays (owner's connection).
+
+    \b
+    flagctl org archive acme
+    """
     from core.services.organizations import archive_organization
 
     here = current()
@@ -123,7 +139,11 @@ def archive(key: Key) -> None:
 @app.command()
 @writing
 def unarchive(key: Key) -> None:
-    """Bring an archived organization back (owner's connection)."""
+    """Bring an archived organization back (owner's connection).
+
+    \b
+    flagctl org unarchive acme
+    """
     from core.services.organizations import unarchive_organization
 
     here = current()

@@ -21,6 +21,9 @@ def serve(
     """Run the read server.
 
     Reads its settings from FLAGCTL_READER_DATABASE_URL, FLAGCTL_REDIS_URL, FLAGCTL_LISTEN….
+
+    \b
+    flagctl serve --listen 127.0.0.1:8000
     """
     environment = dict(os.environ)
     if context := current().given.get("context"):

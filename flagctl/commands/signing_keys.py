@@ -7,6 +7,7 @@ import typer
 from flagctl import output, writes
 from flagctl.options import parse_duration, writing
 from flagctl.state import current
+from flagctl.times import relative
 
 if TYPE_CHECKING:
     from core.services.change import Change
@@ -21,6 +22,9 @@ def list_() -> None:
     """List signing keys, newest first, and which of them lie here.
 
     With FLAGCTL_OWNER_DATABASE_URL, or as a member with a token.
+
+    \b
+    flagctl signing-key list
     """
     from core.queries.issuers import list_issuers, list_signing_keys
     from core.services.signing_keys import ISSUER_PREFIX
@@ -40,8 +44,8 @@ def list_() -> None:
         [
             ("signing key", lambda k: k.id),
             ("state", lambda k: k.state),
-            ("ends", lambda k: k.revoked_at or k.expires_at),
-            ("created", lambda k: k.created_at),
+            ("ends", lambda k: relative(k.revoked_at or k.expires_at)),
+            ("created", lambda k: relative(k.created_at)),
             ("file", lambda k: lying.get(k.id)),
         ],
         empty="no signing keys; `flagctl signing-key rotate` makes one",
@@ -79,6 +83,9 @@ def rotate(
 
     Tokens are signed with the new one from now on, where its file lies. Needs
     FLAGCTL_OWNER_DATABASE_URL.
+
+    \b
+    flagctl signing-key rotate --overlap 24h
     """
     from core.auth.tokens import generate_key_pair
 
@@ -134,6 +141,9 @@ def revoke(
     """Refuse a signing key, and every token it signed, from now on.
 
     Needs FLAGCTL_OWNER_DATABASE_URL. For a key that somebody else may have; else rotate.
+
+    \b
+    flagctl signing-key revoke KEY_ID
     """
     from core.services.signing_keys import revoke_key
 

@@ -8,6 +8,7 @@ from core import clock
 from flagctl import output, writes
 from flagctl.options import parse_duration, writing
 from flagctl.state import current
+from flagctl.times import relative
 
 if TYPE_CHECKING:
     from core.services.change import Change
@@ -58,7 +59,11 @@ def issue(
 
 @app.command("list")
 def list_() -> None:
-    """List tokens, newest first; never the tokens themselves."""
+    """List tokens, newest first; never the tokens themselves.
+
+    \b
+    flagctl token list
+    """
     from core.queries.members import list_tokens
 
     here = current()
@@ -80,8 +85,8 @@ def list_() -> None:
             ("token", lambda t: t.id),
             ("member", lambda t: t.email),
             ("state", state),
-            ("expires", lambda t: t.expires_at),
-            ("issued", lambda t: t.created_at),
+            ("expires", lambda t: relative(t.expires_at)),
+            ("issued", lambda t: relative(t.created_at)),
         ],
         empty="no tokens",
     )
@@ -92,7 +97,11 @@ def list_() -> None:
 def revoke(
     token_id: Annotated[str, typer.Argument(metavar="ID", help="As `token list` shows it.")],
 ) -> None:
-    """Refuse a token from now on."""
+    """Refuse a token from now on.
+
+    \b
+    flagctl token revoke TOKEN_ID
+    """
     from core.services.tokens import revoke_token
 
     here = current()

@@ -113,7 +113,6 @@ def test_a_flag_for_a_context(world: World) -> None:
         "reason": "TARGETING_MATCH",
         "variant": "compact",
         "metadata": {
-            "version": 1,
             "revision": found["metadata"]["revision"],
             "environment": "prod",
             "rule": "beta",

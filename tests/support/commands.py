@@ -22,6 +22,8 @@ def commands() -> Iterator[tuple[str, Command]]:
         if inner is None:
             yield name, command
             continue
+        if getattr(command, "invoke_without_command", False):
+            yield name, command
         for inner_name, inner_command in inner.items():
             yield f"{name} {inner_name}", inner_command
 

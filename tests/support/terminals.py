@@ -12,6 +12,9 @@ from pathlib import Path
 
 from tests.support.command_lines import Ran
 
+# A checkout that is not the installed one is tested with PYTHONPATH.
+_SAME_CODE = {"PYTHONPATH": path} if (path := os.environ.get("PYTHONPATH")) else {}
+
 
 def on_a_terminal(
     *arguments: str,
@@ -34,7 +37,7 @@ def on_a_terminal(
         stdin=theirs,
         stdout=subprocess.PIPE,
         stderr=theirs,
-        env={"PATH": os.environ["PATH"], "TERM": "xterm", **environ},
+        env={"PATH": os.environ["PATH"], "TERM": "xterm", **_SAME_CODE, **environ},
         cwd=folder,
     )
     os.close(theirs)

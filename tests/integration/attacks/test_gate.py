@@ -30,6 +30,8 @@ UPDATES = [
     ("overrides", "enabled = NOT coalesce(enabled, false)"),
     ("overrides", 'targeting = \'{"format": 1, "serve": {"variant": "off"}, "rules": []}\''),
     ("overrides", 'targeting = \'{"format": 1.0, "rules": []}\''),
+    ("segments", 'condition = \'{"attr": "x", "op": "exists"}\''),
+    ("segments", "description = 'x'"),
     ("configs", "client_visible = true"),
     ("configs", "description = 'x', schema = '{}'"),
     ("config_values", "value = '5.0'"),
@@ -59,7 +61,13 @@ STATEMENTS = [
     " UPDATE flagctl.flags SET salt = 'y'; END$$",
     "DO $$BEGIN UPDATE flagctl.config_values SET value = '7'; RAISE 'no';"
     " EXCEPTION WHEN OTHERS THEN UPDATE flagctl.configs SET client_visible = true; END$$",
+    "INSERT INTO flagctl.segments (organization_id, key, condition) VALUES (1, 'new', 'true')",
+    "UPDATE flagctl.segments SET condition = '{\"segment\": \"new\"}' WHERE key = 'used'",
+    "UPDATE flagctl.segments SET condition = 'false' WHERE key = 'new'",
+    "UPDATE flagctl.segments SET condition = '{\"not\": true}' WHERE key = 'idle'",
+    "DELETE FROM flagctl.segments WHERE key = 'idle'",
     "DELETE FROM flagctl.overrides",
+    "DELETE FROM flagctl.segments",
     "DELETE FROM flagctl.config_values",
     "UPDATE flagctl.api_keys SET revoked_at = now()",
     "DELETE FROM flagctl.api_keys",
@@ -98,8 +106,14 @@ def furnished(own_ground: Ground) -> Ground:
     with own_ground.connect() as connection:
         begin(connection, own_ground.admin)
         connection.execute(
-            "INSERT INTO flagctl.overrides (organization_id, flag_id, environment_id, enabled)"
-            f" SELECT 1, id, {_DEV}, true FROM flagctl.flags".encode()
+            b"INSERT INTO flagctl.segments (organization_id, key, condition)"
+            b" VALUES (1, 'used', 'true'), (1, 'idle', 'true')"
+        )
+        rule = '{"id": "r", "when": {"segment": "used"}, "serve": {"variant": "on"}}'
+        connection.execute(
+            "INSERT INTO flagctl.overrides (organization_id, flag_id, environment_id, enabled,"
+            f' targeting) SELECT 1, id, {_DEV}, true, \'{{"format": 1, "rules": [{rule}]}}\''
+            " FROM flagctl.flags".encode()
         )
         connection.commit()
     return own_ground

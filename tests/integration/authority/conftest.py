@@ -44,7 +44,15 @@ class Ground:
     def state(self) -> tuple[Any, ...]:
         """All that an attack could have changed, but for what was refused."""
         tables = (
-            *("organizations", "environments", "flags", "overrides", "configs", "config_values"),
+            *(
+                "organizations",
+                "environments",
+                "flags",
+                "overrides",
+                "configs",
+                "config_values",
+                "segments",
+            ),
             *("api_keys", "members", "tokens", "issuers", "issuer_keys"),
         )
         found = [

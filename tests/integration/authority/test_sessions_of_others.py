@@ -131,5 +131,5 @@ def test_what_stays_open_is_known(ground: Ground) -> None:
                 lockable.add(table)
     assert lockable == {
         *("environments", "flags", "overrides", "configs", "config_values"),
-        *("api_keys", "members"),
+        *("segments", "api_keys", "members"),
     }

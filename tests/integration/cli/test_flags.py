@@ -272,10 +272,10 @@ def test_list(cli: CommandLine) -> None:
     cli.ok("create", "dark_mode", "--tag", "ui", "--owner", "ann")
     cli.ok("set", "dark_mode", "--env", "dev")
     lines = cli.ok("list").splitlines()
-    assert lines[0].split() == ["flag", "type", "dev", "staging", "prod", "description"]
+    assert lines[0].split() == ["flag", "type", "dev", "staging", "prod", "changed", "description"]
     assert [line.split() for line in lines[2:]] == [
-        ["dark_mode", "boolean", "on", "off", "off"],
-        ["new_checkout", "boolean", "off", "off", "off", "New", "checkout", "flow"],
+        ["dark_mode", "boolean", "on", "off", "off", "now"],
+        ["new_checkout", "boolean", "off", "off", "off", "now", "New", "checkout", "flow"],
     ]
     for options in (["--tag", "ui"], ["--owner", "ann"], ["--match", "ark_"]):
         assert [flag["key"] for flag in cli.json("list", *options)] == ["dark_mode"]
@@ -286,6 +286,52 @@ def test_list(cli: CommandLine) -> None:
         *("key", "type", "default", "states", "tags", "owner", "description", "archived"),
         *("expires_at", "updated_at"),
     ]
+
+
+def test_list_by_state(layout: CommandLine) -> None:
+    layout.ok("set", "layout", "compact", "--env", "prod")
+    layout.ok("set", "new_checkout", "off", "--env", "dev")
+    layout.ok("create", "standing", "--default", "on")
+
+    def keys(*options: str) -> list[str]:
+        return [flag["key"] for flag in layout.json("list", *options)]
+
+    assert keys("--state", "on", "--env", "prod") == ["layout", "standing"]
+    assert keys("--state", "on", "--env", "dev") == ["standing"]
+    assert keys("--state", "off", "--env", "dev") == ["layout", "new_checkout"]
+    assert keys("--state", "inherit", "--env", "dev") == ["layout", "standing"]
+    assert keys("--state", "on") == ["layout", "standing"]
+    assert keys("--state", "on", "--match", "lay") == ["layout"]
+    assert "'maybe' is no state" in layout.fails(2, "list", "--state", "maybe")
+    assert "there is no environment 'prd'" in layout.fails(5, "list", "--env", "prd")
+
+
+def test_list_by_state_without_environments(cli: CommandLine) -> None:
+    for name in ("dev", "staging", "prod"):
+        cli.ok("env", "delete", name, "--yes")
+    assert cli.json("list", "--state", "on") == cli.json("list", "--state", "inherit") == []
+    assert cli.json("list")[0]["states"] == {}
+
+
+def test_list_page_by_page(layout: CommandLine) -> None:
+    layout.ok("create", "another")
+    ran = layout.run("list", "--limit", 2)
+    assert [line.split()[0] for line in ran.stdout.splitlines()[2:]] == ["another", "layout"]
+    assert ran.stderr == "there are more: --cursor layout\n"
+    assert "new_checkout" in layout.ok("list", "--limit", 2, "--cursor", "layout")
+    keys = [flag["key"] for flag in layout.json("list", "--limit", 1, "--cursor", "another")]
+    assert keys == ["layout"]
+    assert layout.json("list", "--cursor", "zzz") == []
+    found = layout.json("list", "--state", "off", "--limit", 1, "--cursor", "layout")
+    assert [flag["key"] for flag in found] == ["new_checkout"]
+    assert "Invalid value for '--limit'" in layout.fails(2, "list", "--limit", 0)
+
+
+def test_tables_have_relative_times_and_documents_exact_ones(cli: CommandLine) -> None:
+    assert cli.ok("list").splitlines()[2].split()[5] == "now"
+    assert datetime.fromisoformat(cli.json("list")[0]["updated_at"]).tzinfo is not None
+    cli.ok("set", "new_checkout", "--env", "prod")
+    assert cli.ok("show", "new_checkout").splitlines()[-1].split()[-1] == "now"
 
 
 def test_archived_flags_are_listed_when_asked(cli: CommandLine) -> None:
@@ -323,7 +369,7 @@ def test_show(layout: CommandLine) -> None:
     assert 'wide = "WIDE"' in shown
     states = layout.json("show", "layout")["environments"]
     assert [list(state) for state in states] == [
-        ["environment", "state", "enabled", "variant", "value", "rules", "updated_at"]
+        ["environment", "state", "enabled", "variant", "value", "percent", "rules", "updated_at"]
     ] * 3
     assert [state["state"] for state in states] == ["inherit", "inherit", "on"]
 

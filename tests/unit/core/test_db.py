@@ -2,7 +2,8 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from core.db import parameters, translated
+from core.addresses import parameters
+from core.db import translated
 from core.errors import (
     ConflictError,
     FlagctlError,

@@ -272,6 +272,92 @@ def test_nor_that_of_another_context(home: Home) -> None:
         home.load(option="a").admin_token()
 
 
+@pytest.mark.parametrize("kind", ["token", "token_file"])
+@pytest.mark.parametrize("chosen", ["option", "variable", "file"])
+def test_nor_that_of_the_context_in_use(home: Home, kind: str, chosen: str) -> None:
+    """The project even brings a context of that name."""
+    line = 'context = "a"\n' if chosen == "file" else ""
+    home.write(home.user_file, f'{line}[contexts.a]\n{kind} = "mine"\ndatabase_url = "{ADDRESS}"')
+    home.write(home.project_file, f'{line}[contexts.a]\ndatabase_url = "{ADDRESS}"')
+    variables = {"context": "a"} if chosen == "variable" else {}
+    settings = home.load(option="a" if chosen == "option" else None, **variables)
+    with pytest.raises(UnauthenticatedError, match=r"the token comes from .*config"):
+        settings.admin_token()
+
+
+def test_a_project_cannot_choose_a_context_of_the_user(home: Home) -> None:
+    home.write(home.user_file, f'[contexts.a]\ntoken = "mine"\ndatabase_url = "{ADDRESS}"')
+    home.write(home.project_file, 'context = "a"')
+    with pytest.raises(InvalidInputError, match="there is no context 'a' in it"):
+        home.load()
+
+
+def test_a_projects_token_file_does_not_reach_into_the_users_folder(home: Home) -> None:
+    home.write(home.user_file.with_name("token"), "mine")
+    named = os.path.relpath(home.user_file.with_name("token"), home.project_file.parent)
+    home.write(
+        home.project_file, f'[contexts.a]\ntoken_file = "{named}"\ndatabase_url = "{ADDRESS}"'
+    )
+    with pytest.raises(UnauthenticatedError, match="names a file outside its folder"):
+        home.load(option="a").admin_token()
+
+
+def test_half_of_a_pair_in_the_environment_is_no_pair(home: Home) -> None:
+    home.write(home.user_file, f'token = "mine"\ndatabase_url = "{ADDRESS}"')
+    with pytest.raises(UnauthenticatedError, match="the database address from the environment"):
+        home.load(database_url=ADDRESS).admin_token()
+    with pytest.raises(UnauthenticatedError, match="the token comes from the environment"):
+        home.load(token="mine").admin_token()
+
+
+@pytest.mark.parametrize("variable", ["PGPASSWORD", "PGSERVICE"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://ann@evil/x",
+        "postgresql:///x?host=evil",
+        "postgresql://h/a:b@c",
+        "postgresql://ann:@evil/x",
+        "postgresql://evil/x?options=%3Fpassword%3Db",
+    ],
+)
+def test_nor_is_it_handed_a_password_of_libpqs(home: Home, variable: str, address: str) -> None:
+    home.write(home.project_file, f'database_url = "{address}"\nowner_database_url = "{address}"')
+    environ = {"XDG_CONFIG_HOME": "/nonexistent", variable: PASSWORD}
+    settings = load(environ, home.directory)
+    for name in ("database_url", "owner_database_url"):
+        with pytest.raises(UnauthenticatedError, match=f"come with {variable}") as caught:
+            settings.require(name)
+        assert PASSWORD not in caught.value.message
+    assert load({}, home.directory).require("database_url") == Secret(address)
+
+
+@pytest.mark.parametrize("part", ["hostaddr=6.6.6.6", "host%61ddr=6.6.6.6", "service=prod"])
+def test_nor_one_of_a_password_file_under_a_false_host(home: Home, part: str) -> None:
+    """libpq looks there for the host that is written, and connects to the other."""
+    home.write(home.project_file, f'database_url = "postgresql://db.example.com/x?{part}"')
+    with pytest.raises(UnauthenticatedError, match="the password would come with"):
+        home.load().require("database_url")
+    home.write(home.user_file, f'database_url = "postgresql://db.example.com/x?{part}"')
+    home.project_file.unlink()
+    assert home.load().require("database_url")
+
+
+@pytest.mark.parametrize("address", [ADDRESS, "postgresql://ann@h/x?sslmode=require&password=p"])
+def test_an_address_with_a_password_keeps_to_it(home: Home, address: str) -> None:
+    home.write(home.project_file, f'database_url = "{address}"')
+    settings = load({"PGPASSWORD": "other"}, home.directory)
+    assert settings.require("database_url") == Secret(address)
+
+
+def test_the_context_is_that_of_the_address(home: Home) -> None:
+    home.write(home.user_file, f'[contexts.a]\ndatabase_url = "{ADDRESS}"')
+    home.write(home.project_file, "[contexts.b]\nenv = 'x'")
+    assert home.load(option="a").context == "a"
+    assert home.load(option="b").context is None
+    assert home.load(option="a", database_url=ADDRESS).context is None
+
+
 def test_a_token_in_the_environment_replaces_the_files_token_file(home: Home) -> None:
     home.write(home.project_file, f'token_file = "t"\ndatabase_url = "{ADDRESS}"')
     settings = home.load(token="new", database_url=ADDRESS)

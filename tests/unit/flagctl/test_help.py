@@ -1,15 +1,18 @@
 """The help: complete, true, and without the imports that only commands need."""
 
+import re
+import shlex
 import subprocess
 import sys
 
 import pytest
-from typer._click import Command
+from typer._click import Command, Context
 from typer.testing import CliRunner
 
 import core
 from flagctl.catalog import ENTRIES
 from flagctl.main import app
+from flagctl.state import State
 from tests.support.commands import commands, options, root
 
 COMMANDS = dict(commands())
@@ -40,7 +43,9 @@ def test_the_line_of_a_group_names_its_commands(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_has_help(name: str) -> None:
     command = COMMANDS[name]
-    assert first_line(command).endswith((".", "; exit 8 if not."))
+    assert first_line(command).endswith(
+        (".", "; exit 8 if not.", "; exit 8 if something is wrong.")
+    )
     for parameter in command.params:
         assert getattr(parameter, "help", None) or name == "audit show", parameter.name
 
@@ -102,3 +107,23 @@ def test_help_imports_little(arguments: list[str]) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def examples(command: Command) -> list[list[str]]:
+    """The words of what is typed first in each line of the last block of its help."""
+    _, _, block = (command.help or "").rpartition("\b\n")
+    lines = block.replace("\\\n", " ").strip().splitlines()
+    typed = (re.search(r"flagctl [^|&)]*", line) for line in lines)
+    return [shlex.split(found[0]) for found in typed if found]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_ends_with_an_example(name: str) -> None:
+    """One of this command; and whatever is in it can be typed."""
+    found = examples(COMMANDS[name])
+    assert any(words[: len(name.split()) + 1] == ["flagctl", *name.split()] for words in found)
+    for _, *words in found:
+        command, context = root(), Context(root(), obj=State())
+        while hasattr(command, "get_command") and words and not words[0].startswith("-"):
+            command = command.get_command(context, words.pop(0))
+        command.make_context("it", words, parent=context)

@@ -82,6 +82,27 @@ def test_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[5].split() == ["\N{REPLACEMENT CHARACTER}[2J", "0"]
 
 
+@pytest.mark.parametrize(
+    ("environments", "words", "end"), [(3, 3, "word"), (3, 50, "…"), (5, 50, "inherit"), (5, 0, "")]
+)
+def test_a_table_on_a_terminal_keeps_to_its_width(
+    environments: int, words: int, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    row = Row("new_checkout_of_the_shop", "word " * words)
+    columns: list[output.Column] = [("flag", lambda r: r.name)]
+    columns += [(f"env{n}", lambda _: "inherit") for n in range(environments)]
+    output.table([row], [*columns, ("description", lambda r: r.state)], empty="")
+    lines = terminal.getvalue().splitlines()
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= 80
+    assert lines[2].startswith("new_checkout_of_the_shop   inherit ")
+    assert lines[2].rstrip().endswith(end)
+
+
 def test_an_empty_table_is_talk(capsys: pytest.CaptureFixture[str]) -> None:
     output.table([], [("name", str)], empty="nothing here")
     assert capsys.readouterr() == ("", "nothing here\n")

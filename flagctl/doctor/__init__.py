@@ -1,0 +1,1 @@
+"""What `flagctl doctor` looks at: a file for each thing that can be wrong."""
