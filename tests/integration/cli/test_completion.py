@@ -82,7 +82,7 @@ def test_flag_keys_in_each_shell(shop: CommandLine, shell: str, answer: str) -> 
         ("flagctl --org acme show n", []),
         ("flagctl create new_", []),
         ("flagctl show zzz", []),
-        ("flagctl se", ["set", "serve"]),
+        ("flagctl se", ["set", "segment", "serve"]),
     ],
 )
 def test_what_is_completed(
