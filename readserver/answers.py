@@ -19,6 +19,7 @@ Message = dict[str, Any]
 
 FLAGS: Final = "/v1/flags"
 CONFIGS: Final = "/v1/configs"
+VARY: Final = b"Authorization, X-API-Key, Accept-Encoding"
 _LEAST_TO_COMPRESS: Final = 1_024  # bytes
 _log = logging.getLogger(__name__)
 
@@ -52,21 +53,19 @@ class Prepared:
     answers: Mapping[tuple[str, KeyKind], Variants]
 
 
-def prepare(snapshot: Snapshot) -> Prepared:
-    """Evaluate, render and compress. Takes some 10 ms for 10,000 flags: not for the event loop."""
+def prepare(snapshot: Snapshot, *, vary: bytes = VARY) -> Prepared:
+    """Evaluate, render and compress. Takes some 10 ms for 10,000 flags: not for the event loop.
+
+    `vary` names the request's headers that an answer depends on."""
     flags = [(f.client_visible, r) for f in snapshot.served.flags if (r := evaluate(f))]
     configs = snapshot.served.configs
-    return Prepared(
-        snapshot,
-        {
-            (FLAGS, KeyKind.SERVER): _variants(snapshot, _flags(r for _, r in flags)),
-            (FLAGS, KeyKind.CLIENT): _variants(snapshot, _flags(r for seen, r in flags if seen)),
-            (CONFIGS, KeyKind.SERVER): _variants(snapshot, _configs(configs)),
-            (CONFIGS, KeyKind.CLIENT): _variants(
-                snapshot, _configs(c for c in configs if c.client_visible)
-            ),
-        },
-    )
+    bodies = {
+        (FLAGS, KeyKind.SERVER): _flags(r for _, r in flags),
+        (FLAGS, KeyKind.CLIENT): _flags(r for seen, r in flags if seen),
+        (CONFIGS, KeyKind.SERVER): _configs(configs),
+        (CONFIGS, KeyKind.CLIENT): _configs(c for c in configs if c.client_visible),
+    }
+    return Prepared(snapshot, {k: _variants(snapshot, body, vary) for k, body in bodies.items()})
 
 
 def _flags(results: Iterable[Result]) -> bytes:
@@ -79,25 +78,24 @@ def _configs(configs: Iterable[Config]) -> bytes:
     return ("{" + ",".join(members) + "}").encode()
 
 
-def _variants(snapshot: Snapshot, body: bytes) -> Variants:
+def _variants(snapshot: Snapshot, body: bytes, vary: bytes) -> Variants:
     digest = hashlib.sha256(body).hexdigest()[:32].encode()
-    plain = _answer(snapshot, body, b'"' + digest + b'"')
+    common = (
+        (b"flagctl-revision", str(snapshot.revision).encode()),
+        (b"cache-control", b"private, no-cache"),
+        (b"vary", vary),
+    )
+    plain = _answer(body, ((b"etag", b'"' + digest + b'"'), *common))
     if len(body) < _LEAST_TO_COMPRESS:
         return Variants(plain, None)
     packed = gzip.compress(body, compresslevel=6, mtime=0)
     # Another representation, so another tag: a strong one names bytes.
-    return Variants(
-        plain, _answer(snapshot, packed, b'"' + digest + b'-gzip"', (b"content-encoding", b"gzip"))
-    )
+    tag = (b"etag", b'"' + digest + b'-gzip"')
+    return Variants(plain, _answer(packed, (tag, *common), (b"content-encoding", b"gzip")))
 
 
-def _answer(snapshot: Snapshot, body: bytes, etag: bytes, *encoding: Header) -> Answer:
-    common: tuple[Header, ...] = (
-        (b"etag", etag),
-        (b"flagctl-revision", str(snapshot.revision).encode()),
-        (b"cache-control", b"private, no-cache"),
-        (b"vary", b"Authorization, X-API-Key, Accept-Encoding"),
-    )
+def _answer(body: bytes, common: tuple[Header, ...], *encoding: Header) -> Answer:
+    """`common` begins with the entity tag; a 304 has these headers only."""
     headers: tuple[Header, ...] = (
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
@@ -106,7 +104,7 @@ def _answer(snapshot: Snapshot, body: bytes, etag: bytes, *encoding: Header) -> 
     )
     return Answer(
         body=body,
-        etag=etag,
+        etag=common[0][1],
         headers=headers,
         start=start(200, headers, "memory"),
         content={"type": "http.response.body", "body": body},

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -14,15 +15,19 @@ from starlette.types import ASGIApp
 
 from core.errors import FlagctlError, InvalidInputError
 from core.settings import Settings
-from readserver import errors
+from readserver import cors, errors
+from readserver.answers import prepare
 from readserver.audit_log import AuditLog
 from readserver.broadcast import RedisSubscriber
 from readserver.checker import Checker
+from readserver.client_address import ClientAddresses
+from readserver.cors import Cors
 from readserver.endpoints import admin, docs, health, metrics
 from readserver.endpoints.served import ServedEndpoint
 from readserver.fast_path import FastPath, Memo
 from readserver.listener import PostgresListener
 from readserver.provider import Provider
+from readserver.rate_limit import ClientLimit
 from readserver.stores.memory import MemoryStore
 from readserver.stores.postgres import PostgresStore
 from readserver.stores.redis import RedisStore, connect
@@ -67,6 +72,7 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
         ask_for_check=lambda: checker.soon(),
         ask_about_unknown=lambda: checker.for_unknown(),
         on_change=memo.forget,
+        prepare=partial(prepare, vary=cors.vary(settings.cors_origins)),
     )
     keys = TrustedKeys(interval=settings.check_interval, ask_for_check=lambda: checker.soon())
     checker = Checker(
@@ -111,7 +117,17 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
                 redis_up=redis is not None and redis.is_up,
             )
 
-        slow_path = ServedEndpoint(provider, truth, memo, counts)
+        limit = ClientLimit(
+            rate=settings.client_rate,
+            burst=settings.client_burst,
+            addresses=ClientAddresses(settings.trusted_proxies),
+        )
+        slow_path = ServedEndpoint(provider, truth, memo, counts, limit)
+
+        def served(routes: list[BaseRoute]) -> ASGIApp:
+            fast_path = FastPath(memo, slow_path, _router(routes), counts, limit)
+            return Cors(fast_path, settings.cors_origins) if settings.cors_origins else fast_path
+
         public = health.routes(provider, truth, redis)
         private = [
             *admin.routes(AuditLog(database, keys)),
@@ -119,9 +135,9 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
             *docs.routes(),
         ]
         yield Applications(
-            public=FastPath(memo, slow_path, _router(public), counts),
+            public=served(public),
             admin=_router([*private, *public]),
-            both=FastPath(memo, slow_path, _router([*private, *public]), counts),
+            both=served([*private, *public]),
             provider=provider,
             counts=counts,
         )

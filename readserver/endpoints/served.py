@@ -4,6 +4,7 @@ from typing import Final
 
 from starlette.types import Scope, Send
 
+from core.auth.api_keys import KeyKind
 from core.errors import ForbiddenError, InvalidInputError
 from core.names import check_environment_key
 from core.snapshot.document import Snapshot
@@ -13,6 +14,7 @@ from readserver.conditional import accepts_gzip, matches
 from readserver.errors import problem, problem_of
 from readserver.fast_path import Memo, Remembered
 from readserver.provider import Provider
+from readserver.rate_limit import ClientLimit
 from readserver.telemetry import Counts
 from readserver.truth import Truth
 
@@ -23,11 +25,14 @@ class ServedEndpoint:
     """The slow path. Unknown query parameters are passed over, as caches and proxies add some; a
     known one must be right."""
 
-    def __init__(self, provider: Provider, truth: Truth, memo: Memo, counts: Counts) -> None:
+    def __init__(
+        self, provider: Provider, truth: Truth, memo: Memo, counts: Counts, limit: ClientLimit
+    ) -> None:
         self._provider = provider
         self._truth = truth
         self._memo = memo
         self._counts = counts
+        self._limit = limit
 
     async def __call__(self, scope: Scope, send: Send) -> None:
         try:
@@ -51,11 +56,16 @@ class ServedEndpoint:
         grant = auth.authenticate(key, snapshot)
         assert found is not None  # noqa: S101 - authenticate() refuses without a snapshot
         assert snapshot is not None  # noqa: S101
+        limited = key.digest if grant.kind is KeyKind.CLIENT else None
+        if limited is not None:
+            self._limit.check(limited, scope)
         _check_environment(scope["query_string"], snapshot)
         variants = found.prepared.answers[path, grant.kind]
         stale = self._staleness()
         if not stale and auth.is_canonical(credential):
-            self._remember(path, credential, variants, auth.expires_at(grant), snapshot)
+            queries_ = frozenset((b"", b"environment=" + snapshot.key.encode()))
+            entry = Remembered(variants, auth.expires_at(grant), queries_, limited)
+            self._memo.remember(path, credential, entry)
         answer = _negotiate(variants, headers)
         if _is_known(answer, headers):
             message = start(304, not_modified_headers(answer), found.source, *stale)
@@ -68,17 +78,6 @@ class ServedEndpoint:
             return ()
         age = str(int(self._truth.age_seconds)).encode()
         return ((b"age", age), (b"flagctl-stale", b"true"))
-
-    def _remember(
-        self,
-        path: str,
-        credential: bytes,
-        variants: Variants,
-        expires_at: float,
-        snapshot: Snapshot,
-    ) -> None:
-        queries = frozenset((b"", b"environment=" + snapshot.key.encode()))
-        self._memo.remember(path, credential, Remembered(variants, expires_at, queries))
 
 
 def _check_environment(query_string: bytes, snapshot: Snapshot) -> None:
