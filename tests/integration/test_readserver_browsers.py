@@ -1,7 +1,9 @@
 """What browsers meet at a running read server: CORS, the rate limit, what they may see."""
 
 import gzip
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
@@ -50,6 +52,8 @@ def world(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             "FLAGCTL_CLIENT_RATE": "0.01",
             "FLAGCTL_CLIENT_BURST": str(BURST),
             "FLAGCTL_TRUSTED_PROXIES": "127.0.0.0/8",
+            "FLAGCTL_HEADER_TIMEOUT": "2",
+            "FLAGCTL_BODY_TIMEOUT": "2",
         }
         folder = tmp_path_factory.mktemp("reader")
         with readers.running(folder, settings) as reader:
@@ -154,3 +158,19 @@ def test_who_does_not_take_gzip(world: World, accepted: str) -> None:
 def test_refusals_and_health_are_not_kept(world: World) -> None:
     for path in ("/v1/flags", "/nowhere", "/healthz", "/readyz"):
         assert world.reader.get(path).headers["cache-control"] == "no-store"
+
+
+def test_requests_that_stop_halfway_end(world: World) -> None:
+    begun = (b"", b"GET /v1/flags HTTP/1.1\r\nHost", b"GET / HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
+    ports = (world.reader.port, world.reader.admin_port)
+    with ExitStack() as stack:
+        peers = []
+        for port in ports:
+            for half in begun:
+                address = ("127.0.0.1", port)
+                peer = stack.enter_context(socket.create_connection(address, timeout=60))
+                peer.sendall(half)
+                peers.append(peer)
+        for peer in peers:
+            while peer.recv(65_536):
+                pass  # until it is closed

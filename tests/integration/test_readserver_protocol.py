@@ -130,6 +130,28 @@ async def drip(peer: Peer, piece: bytes) -> bytes:
         sending.cancel()
 
 
+@pytest.mark.parametrize("begun", [b"", b"G", REQUEST, CHUNKED + b"1\r\n"])
+def test_half_a_request_and_no_more(begun: bytes) -> None:
+    async def test(connect: Connect) -> None:
+        peer = await connect()
+        peer[1].write(begun)
+        peer[1].write_eof()
+        assert (await peer[0].read()).count(b"HTTP/1.1") <= 1
+
+    serving(test, app=reading_app)
+
+
+@pytest.mark.parametrize("line", [b"X: y\r\n", b"X:\r\n", b"Authorization: k\r\n"])
+def test_a_head_of_many_lines(line: bytes) -> None:
+    async def test(connect: Connect) -> None:
+        peer = await connect()
+        peer[1].write(REQUEST + line * 100_000)
+        with suppress(ConnectionError):
+            assert (await peer[0].read()).startswith(b"HTTP/1.1 431 ")
+
+    serving(test)
+
+
 @pytest.mark.parametrize("piece", [b"a", b"\r\nX: y", b" "])
 def test_slow_heads(piece: bytes) -> None:
     async def test(connect: Connect) -> None:
