@@ -49,8 +49,9 @@ test-oldest: $(VENV)/.dev ## The same tests on Debian's postgresql-15 and redis-
 	@sh tests/oldest.sh $(BIN)/pytest -n 2 --dist worksteal $(TESTS)
 
 .PHONY: fuzz
-fuzz: $(VENV)/.dev ## Compare the two verdicts on FUZZ=100000 tokens that differ from good ones
+fuzz: $(VENV)/.dev ## Try FUZZ=100000 altered tokens for one verdict, and 50000 requests for faults
 	@FLAGCTL_TEST_FUZZ=$(or $(FUZZ),100000) $(BIN)/pytest -q tests/integration/test_verdicts_fuzz.py
+	@FLAGCTL_TEST_FUZZ=$(or $(FUZZ),50000) $(BIN)/pytest -q tests/integration/test_readserver_fuzz.py
 
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure, as ratios within one run; takes minutes, wants wrk

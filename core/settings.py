@@ -7,12 +7,13 @@ Order: environment, `.flagctl/config.toml` in this directory or the nearest pare
 import os
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from core.errors import InvalidInputError, NotFoundError, UnauthenticatedError
+from core.setting_values import Bounds, Network, networks, origins
 
 PROJECT_FOLDER: Final = ".flagctl"
 FILE_NAME: Final = "config.toml"
@@ -65,8 +66,18 @@ TEXTS: Final = frozenset(
         "login_audience",
     }
 )
-NUMBERS: Final = frozenset({"check_interval"})
-NAMES: Final = SECRETS | TEXTS | NUMBERS
+NUMBERS: Final = {
+    "check_interval": Bounds(0.05, 3_600, "seconds"),
+    "client_rate": Bounds(0.01, 100_000, "requests a second"),
+    "client_burst": Bounds(1, 100_000, "requests"),
+    "header_timeout": Bounds(0.05, 600, "seconds"),
+    "body_timeout": Bounds(0.05, 3_600, "seconds"),
+}
+LISTS: Final[dict[str, Callable[[str], tuple[Any, ...]]]] = {
+    "cors_origins": origins,
+    "trusted_proxies": networks,
+}
+NAMES: Final = SECRETS | TEXTS | NUMBERS.keys() | LISTS.keys()
 _OUTPUTS: Final = ("table", "json", "yaml")
 _LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -125,6 +136,12 @@ class Settings:
     login_client_id: str | None = None
     login_audience: str | None = None
     check_interval: float = 2.0  # seconds
+    cors_origins: tuple[str, ...] = ()
+    client_rate: float = 10.0  # requests a second, for each client key and address
+    client_burst: float = 100.0  # requests
+    trusted_proxies: tuple[Network, ...] = ()
+    header_timeout: float = 10.0  # seconds
+    body_timeout: float = 30.0  # seconds
     sources: Mapping[str, Source] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     libpq_password: str | None = None  # the variable that libpq would take one from
@@ -292,15 +309,11 @@ def _from_environment(environ: Mapping[str, str], faults: list[str]) -> dict[str
 
 def _parse(name: str, raw: Any) -> Any:
     if name in NUMBERS:
-        try:
-            number = 0.0 if isinstance(raw, bool) else float(raw)
-        except (TypeError, ValueError):
-            number = 0.0
-        if not 0.05 <= number <= 3600:
-            raise ValueError("it is a number of seconds between 0.05 and 3600")
-        return number
+        return NUMBERS[name].parse(raw)
     if not isinstance(raw, str) or not raw:
         raise ValueError("it is a text that is not empty")
+    if name in LISTS:
+        return LISTS[name](raw)
     if name == "output" and raw not in _OUTPUTS:
         raise ValueError(f"it is one of {', '.join(_OUTPUTS)}")
     if name == "log_level" and raw not in _LOG_LEVELS:

@@ -12,6 +12,7 @@ from core.errors import FlagctlError
 from core.settings import Settings
 from readserver import serving
 from readserver.app import running
+from readserver.protocol import Timeouts
 
 _USAGE = 2  # as the CLI's exit code for invalid input
 # A load runs in a thread beside a busy event loop and needs the interpreter a dozen times. With
@@ -44,11 +45,14 @@ def main() -> int:
 
 
 async def _serve(found: Settings, sockets: serving.Sockets) -> None:
+    timeouts = Timeouts(header=found.header_timeout, body=found.body_timeout)
     async with running(found) as apps:
         if sockets.admin is None:
-            await serving.serve([(apps.both, sockets.public)])
+            await serving.serve([(apps.both, sockets.public)], timeouts)
         else:
-            await serving.serve([(apps.public, sockets.public), (apps.admin, sockets.admin)])
+            await serving.serve(
+                [(apps.public, sockets.public), (apps.admin, sockets.admin)], timeouts
+            )
 
 
 def _refuse(error: FlagctlError) -> int:

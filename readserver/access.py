@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
+from core.auth.api_keys import KeyKind
 from core.errors import ForbiddenError, InvalidInputError
 from core.names import check_environment_key
 from core.snapshot.document import KeyGrant, Snapshot
 from readserver import auth, queries
 from readserver.answers import Header
 from readserver.provider import Found, Provider
+from readserver.rate_limit import ClientLimit
 from readserver.truth import Truth
 
 
@@ -20,19 +22,23 @@ class Admitted:
     found: Found
     grant: KeyGrant
     credential: bytes
+    limited: bytes | None  # the digest of a key whose rate is limited
 
 
-async def admit(provider: Provider, scope: Scope) -> Admitted:
-    """Raises UnauthenticatedError, ForbiddenError (a key of another environment) and
-    UnavailableError (nothing to serve)."""
+async def admit(provider: Provider, limit: ClientLimit, scope: Scope) -> Admitted:
+    """Counts a client key's request. Raises HTTPException (429), UnauthenticatedError,
+    ForbiddenError (a key of another environment) and UnavailableError (nothing to serve)."""
     credential = auth.credential(scope["headers"])
     key = auth.parse(credential)
     found = await provider.get(key.environment_id)
     snapshot = found.prepared.snapshot if found is not None else None
     grant = auth.authenticate(key, snapshot)
     assert found is not None  # noqa: S101 - authenticate() refuses without a snapshot
+    limited = key.digest if grant.kind is KeyKind.CLIENT else None
+    if limited is not None:
+        limit.check(limited, scope)
     _check_environment(scope["query_string"], found.prepared.snapshot)
-    return Admitted(found, grant, credential)
+    return Admitted(found, grant, credential, limited)
 
 
 def staleness(truth: Truth) -> tuple[Header, ...]:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -14,16 +15,20 @@ from starlette.types import ASGIApp
 
 from core.errors import FlagctlError, InvalidInputError
 from core.settings import Settings
-from readserver import errors
+from readserver import cors, errors
+from readserver.answers import prepare
 from readserver.audit_log import AuditLog
 from readserver.broadcast import RedisSubscriber
 from readserver.checker import Checker
+from readserver.client_address import ClientAddresses
+from readserver.cors import Cors
 from readserver.endpoints import admin, docs, health, metrics
 from readserver.endpoints.evaluate import EvaluateEndpoint
 from readserver.endpoints.served import ServedEndpoint
 from readserver.fast_path import FastPath, Memo
 from readserver.listener import PostgresListener
 from readserver.provider import Provider
+from readserver.rate_limit import ClientLimit
 from readserver.stores.memory import MemoryStore
 from readserver.stores.postgres import PostgresStore
 from readserver.stores.redis import RedisStore, connect
@@ -57,6 +62,7 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
     """
     database = settings.require("reader_database_url")
     truth, memo, counts = Truth(), Memo(), Counts()
+    vary = cors.vary(settings.cors_origins)
     redis = _redis(settings, counts)
     postgres = PostgresStore(database, counts)
     provider = Provider(
@@ -68,6 +74,7 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
         ask_for_check=lambda: checker.soon(),
         ask_about_unknown=lambda: checker.for_unknown(),
         on_change=memo.forget,
+        prepare=partial(prepare, vary=vary),
     )
     keys = TrustedKeys(interval=settings.check_interval, ask_for_check=lambda: checker.soon())
     checker = Checker(
@@ -112,22 +119,28 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
                 redis_up=redis is not None and redis.is_up,
             )
 
-        slow_path = ServedEndpoint(provider, truth, memo, counts)
+        limit = ClientLimit(
+            rate=settings.client_rate,
+            burst=settings.client_burst,
+            addresses=ClientAddresses(settings.trusted_proxies),
+        )
+        slow_path = ServedEndpoint(provider, truth, memo, counts, limit)
+
+        def served(routes: list[BaseRoute]) -> ASGIApp:
+            others = EvaluateEndpoint(provider, truth, counts, limit, _router(routes), vary)
+            fast_path = FastPath(memo, slow_path, others, counts, limit)
+            return Cors(fast_path, settings.cors_origins) if settings.cors_origins else fast_path
+
         public = health.routes(provider, truth, redis)
         private = [
             *admin.routes(AuditLog(database, keys)),
             *metrics.routes(Telemetry(counts, gauges).registry()),
             *docs.routes(),
         ]
-
-        def reading(routes: list[BaseRoute]) -> ASGIApp:
-            evaluate = EvaluateEndpoint(provider, truth, counts, _router(routes))
-            return FastPath(memo, slow_path, evaluate, counts)
-
         yield Applications(
-            public=reading(public),
+            public=served(public),
             admin=_router([*private, *public]),
-            both=reading([*private, *public]),
+            both=served([*private, *public]),
             provider=provider,
             counts=counts,
         )

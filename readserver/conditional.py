@@ -36,12 +36,11 @@ def accepts_gzip(accept_encoding: bytes) -> bool:
 
 def _quality(parameters: bytes) -> float:
     """The weight of a coding: 1 when there is none, 0 when it cannot be read."""
-    name, separator, value = parameters.partition(b"=")
-    if not separator:
-        return 0.0 if name.strip() else 1.0
-    if name.strip() != b"q":
-        return 1.0
-    try:
-        return float(value)
-    except ValueError:
-        return 0.0
+    for parameter in parameters.split(b";"):
+        name, separator, value = parameter.partition(b"=")
+        if name.strip() == b"q":
+            try:
+                return float(value) if separator else 0.0
+            except ValueError:
+                return 0.0
+    return 1.0

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from readserver.answers import CONFIGS, FLAGS, SNAPSHOT, Variants
 from readserver.conditional import accepts_gzip
+from readserver.rate_limit import ClientLimit
 from readserver.telemetry import Counts
 
 SlowPath = Callable[[Scope, Send], Awaitable[None]]
@@ -29,6 +30,7 @@ class Remembered:
     variants: Variants
     expires_at: float  # seconds since 1970; infinity without an end
     queries: frozenset[bytes]
+    limited: bytes | None = None  # what a client key is counted as; None for a server's
 
 
 class Memo:
@@ -51,11 +53,14 @@ class Memo:
 class FastPath:
     """Answers from the memo, else by the slow path; every other path goes to `app`."""
 
-    def __init__(self, memo: Memo, slow_path: SlowPath, app: ASGIApp, counts: Counts) -> None:
+    def __init__(
+        self, memo: Memo, slow_path: SlowPath, app: ASGIApp, counts: Counts, limit: ClientLimit
+    ) -> None:
         self._by_path = memo.by_path
         self._slow_path = slow_path
         self._app = app
         self._counts = counts
+        self._take = limit.take
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         known = self._by_path.get(scope["path"]) if scope["type"] == "http" else None
@@ -87,14 +92,17 @@ class FastPath:
                 answer = entry.variants.gzip
                 if answer is None or accept_encoding is None or not accepts_gzip(accept_encoding):
                     answer = entry.variants.identity
-                if if_none_match is None:
-                    self._counts.memory_hits += 1
-                    await send(answer.start)
-                    await send(answer.content)
-                    return
-                if if_none_match == answer.etag:
-                    self._counts.memory_not_modified += 1
-                    await send(answer.not_modified)
-                    await send(_EMPTY)
+                if (if_none_match is None or if_none_match == answer.etag) and (
+                    # Once refused it takes nothing; the slow path then says so.
+                    entry.limited is None or self._take(entry.limited, scope)
+                ):
+                    if if_none_match is None:
+                        self._counts.memory_hits += 1
+                        await send(answer.start)
+                        await send(answer.content)
+                    else:
+                        self._counts.memory_not_modified += 1
+                        await send(answer.not_modified)
+                        await send(_EMPTY)
                     return
         await self._slow_path(scope, send)

@@ -52,6 +52,7 @@ class Provider:
         ask_for_check: Callable[[], None],
         ask_about_unknown: Callable[[], bool],
         on_change: Callable[[], None],
+        prepare: Callable[[Snapshot], Prepared] = prepare,
     ) -> None:
         """`ask_about_unknown` asks for a check and says whether one is granted: it is rationed.
         `on_change` is called whenever an answer may be another than before."""
@@ -63,6 +64,7 @@ class Provider:
         self._ask_for_check = ask_for_check
         self._ask_about_unknown = ask_about_unknown
         self._on_change = on_change
+        self._prepare = prepare
         self._prepared: dict[str, Prepared] = {}
         self._kept_at: dict[str, float] = {}
         self._hints: dict[str, int] = {}
@@ -229,9 +231,9 @@ class Provider:
         """Prepare the answers, then put snapshot and answers in place at once."""
         served = snapshot.served
         if len(served.flags) + len(served.configs) <= _FEW:
-            prepared = prepare(snapshot)  # takes less than handing it to a thread
+            prepared = self._prepare(snapshot)  # takes less than handing it to a thread
         else:
-            prepared = await asyncio.to_thread(prepare, snapshot)
+            prepared = await asyncio.to_thread(self._prepare, snapshot)
         if self._memory.keep(snapshot, replace=replace):
             self._prepared[snapshot.environment_id] = prepared
             self._kept_at[snapshot.environment_id] = time.monotonic()

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from core.errors import InvalidInputError
 from core.settings import Settings, parse_address
-from readserver.protocol import BoundedProtocol
+from readserver.protocol import Timeouts, bounded
 
 _GRACE_SECONDS: Final = 10
 _KEEP_ALIVE_SECONDS: Final = 75  # longer than the idle time of common load balancers
@@ -96,11 +96,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(app: ASGIApp) -> _Server:
+def _server(app: ASGIApp, timeouts: Timeouts) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
-            http=BoundedProtocol,
+            http=bounded(timeouts),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -114,9 +114,9 @@ def _server(app: ASGIApp) -> _Server:
     )
 
 
-async def serve(listeners: list[tuple[ASGIApp, socket.socket]]) -> None:
+async def serve(listeners: list[tuple[ASGIApp, socket.socket]], timeouts: Timeouts) -> None:
     """Serve until SIGINT or SIGTERM; what is in flight is answered first."""
-    servers = [_server(app) for app, _ in listeners]
+    servers = [_server(app, timeouts) for app, _ in listeners]
 
     def stop() -> None:
         for server in servers:

@@ -11,12 +11,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.evaluation.result import ErrorCode
 from readserver.access import Admitted, admit, joined, staleness
-from readserver.answers import FLAGS, Header
+from readserver.answers import FLAGS, VARY, Header
 from readserver.bodies import read_json
 from readserver.conditional import accepts_gzip, matches
 from readserver.contexts import ContextError, UnreadableError, parse
 from readserver.errors import problem, problem_of
 from readserver.provider import Provider
+from readserver.rate_limit import ClientLimit
 from readserver.telemetry import Counts
 from readserver.truth import Truth
 
@@ -31,11 +32,22 @@ class EvaluateEndpoint:
     """Takes these paths, and leaves all others to `app`. A base address that ends with a slash
     makes clients ask for `//ofrep/…`."""
 
-    def __init__(self, provider: Provider, truth: Truth, counts: Counts, app: ASGIApp) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        truth: Truth,
+        counts: Counts,
+        limit: ClientLimit,
+        app: ASGIApp,
+        vary: bytes = VARY,
+    ) -> None:
+        """`vary` names the request's headers that an answer depends on."""
         self._provider = provider
         self._truth = truth
         self._counts = counts
+        self._limit = limit
         self._app = app
+        self._vary = vary
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope.get("path", "")
@@ -68,7 +80,7 @@ class EvaluateEndpoint:
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(self, scope: Scope, receive: Receive, route: str, key: str | None) -> Answer:
-        admitted = await admit(self._provider, scope)
+        admitted = await admit(self._provider, self._limit, scope)
         context = parse(await read_json(scope, receive))
         evaluations = admitted.found.prepared.evaluations[admitted.grant.kind]
         if key is not None:
@@ -102,7 +114,7 @@ class EvaluateEndpoint:
         headers: list[Header] = [
             (b"flagctl-revision", str(snapshot.revision).encode()),
             (b"cache-control", b"private, no-cache"),
-            (b"vary", b"Authorization, X-API-Key, Accept-Encoding"),
+            (b"vary", self._vary),
             (b"x-cache", admitted.found.source.encode()),
             *staleness(self._truth),
         ]

@@ -1,5 +1,7 @@
 """`/healthz`: the process is alive. `/readyz`: it can answer; the body says how old."""
 
+from typing import Final
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -8,10 +10,12 @@ from readserver.provider import Provider
 from readserver.stores.redis import RedisStore
 from readserver.truth import Truth
 
+_HEADERS: Final = {"cache-control": "no-store"}
+
 
 def routes(provider: Provider, truth: Truth, redis: RedisStore | None) -> list[BaseRoute]:
     async def healthz(_request: Request) -> Response:
-        return JSONResponse({"status": "alive"})
+        return JSONResponse({"status": "alive"}, headers=_HEADERS)
 
     async def readyz(_request: Request) -> Response:
         """503 only when nothing at all could be answered: a lost Postgres must not take every
@@ -27,6 +31,6 @@ def routes(provider: Provider, truth: Truth, redis: RedisStore | None) -> list[B
             "postgres": "up" if truth.is_reachable else "down",
             "redis": "none" if redis is None else "up" if redis_up else "down",
         }
-        return JSONResponse(document, 200 if can_answer else 503)
+        return JSONResponse(document, 200 if can_answer else 503, _HEADERS)
 
     return [Route("/healthz", healthz), Route("/readyz", readyz)]

@@ -5,7 +5,6 @@ from typing import Final
 from starlette.types import Scope, Send
 
 from core.errors import ForbiddenError
-from core.snapshot.document import Snapshot
 from readserver import auth
 from readserver.access import admit, joined, staleness
 from readserver.answers import Answer, Header, Variants, not_modified_headers, start
@@ -13,6 +12,7 @@ from readserver.conditional import accepts_gzip, matches
 from readserver.errors import problem, problem_of
 from readserver.fast_path import Memo, Remembered
 from readserver.provider import Provider
+from readserver.rate_limit import ClientLimit
 from readserver.telemetry import Counts
 from readserver.truth import Truth
 
@@ -23,11 +23,14 @@ class ServedEndpoint:
     """The slow path. Unknown query parameters are passed over, as caches and proxies add some; a
     known one must be right."""
 
-    def __init__(self, provider: Provider, truth: Truth, memo: Memo, counts: Counts) -> None:
+    def __init__(
+        self, provider: Provider, truth: Truth, memo: Memo, counts: Counts, limit: ClientLimit
+    ) -> None:
         self._provider = provider
         self._truth = truth
         self._memo = memo
         self._counts = counts
+        self._limit = limit
 
     async def __call__(self, scope: Scope, send: Send) -> None:
         try:
@@ -44,33 +47,23 @@ class ServedEndpoint:
 
     async def _answer(self, scope: Scope) -> tuple[int, bytes, list[Header]]:
         path, headers = scope["path"], scope["headers"]
-        admitted = await admit(self._provider, scope)
+        admitted = await admit(self._provider, self._limit, scope)
         found, grant, credential = admitted.found, admitted.grant, admitted.credential
         variants = found.prepared.answers.get((path, grant.kind))
         if variants is None:
             raise ForbiddenError("this takes a server key", hint="a client key sees results alone")
         stale = staleness(self._truth)
         if not stale and auth.is_canonical(credential):
-            self._remember(
-                path, credential, variants, auth.expires_at(grant), found.prepared.snapshot
-            )
+            environment = found.prepared.snapshot.key.encode()
+            queries = frozenset((b"", b"environment=" + environment))
+            entry = Remembered(variants, auth.expires_at(grant), queries, admitted.limited)
+            self._memo.remember(path, credential, entry)
         answer = _negotiate(variants, headers)
         if _is_known(answer, headers):
             message = start(304, not_modified_headers(answer), found.source, *stale)
             return 304, b"", message["headers"]
         message = start(200, answer.headers, found.source, *stale)
         return 200, answer.body, message["headers"]
-
-    def _remember(
-        self,
-        path: str,
-        credential: bytes,
-        variants: Variants,
-        expires_at: float,
-        snapshot: Snapshot,
-    ) -> None:
-        queries = frozenset((b"", b"environment=" + snapshot.key.encode()))
-        self._memo.remember(path, credential, Remembered(variants, expires_at, queries))
 
 
 def _negotiate(variants: Variants, headers: list[Header]) -> Answer:

@@ -413,3 +413,53 @@ def test_a_project_file_that_is_a_link_is_not_read(home: Home) -> None:
     settings = home.load()
     assert settings.env is None
     assert "was not read" in settings.warnings[0]
+
+
+def test_the_settings_for_browsers(home: Home) -> None:
+    settings = home.load(
+        cors_origins="https://App.example.com, http://localhost:3000,capacitor://localhost",
+        trusted_proxies="10.0.0.0/8, ::1",
+        client_rate="0.5",
+    )
+    assert settings.cors_origins == (
+        "https://app.example.com",
+        "http://localhost:3000",
+        "capacitor://localhost",
+    )
+    assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
+    assert settings.client_rate == 0.5
+    assert home.load(cors_origins="*").cors_origins == ("*",)
+    assert home.load().cors_origins == home.load().trusted_proxies == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("cors_origins", "https://a.example/", "'https://a.example/' is not an origin"),
+        ("cors_origins", "a.example", "'a.example' is not an origin"),
+        ("cors_origins", "https://a.example,", "'' is not an origin"),
+        ("cors_origins", "*,https://a.example", "'*' is not an origin"),
+        ("cors_origins", "null", "'null' is not an origin"),
+        ("cors_origins", "https://ü.example", "is not an origin"),
+        ("cors_origins", "https://a.example:443", "which browsers leave out"),
+        ("cors_origins", "http://[::1]:80", "which browsers leave out"),
+        ("trusted_proxies", "10.0.0.1/8", "'10.0.0.1/8' is neither an address nor a network"),
+        ("trusted_proxies", "proxy.example", "is neither an address nor a network"),
+        ("client_rate", "0", "it is a number of requests a second between 0.01 and 100000"),
+        ("client_burst", "0.5", "it is a number of requests between 1 and 100000"),
+        ("header_timeout", "601", "it is a number of seconds between 0.05 and 600"),
+        ("body_timeout", "soon", "it is a number of seconds between 0.05 and 3600"),
+    ],
+)
+def test_what_they_cannot_be(home: Home, name: str, value: str, words: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        home.load(**{name: value})
+    assert f"{name} in the environment: " in caught.value.message
+    assert words in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["cors_origins", "trusted_proxies", "client_burst"])
+def test_their_types_in_a_file(home: Home, name: str) -> None:
+    home.write(home.user_file, f"{name} = true")
+    with pytest.raises(InvalidInputError, match=name):
+        home.load()

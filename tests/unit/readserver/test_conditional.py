@@ -40,6 +40,11 @@ def test_it_does_not_match(field: bytes) -> None:
         (b"", False),
         (b"br", False),
         (b"gzip;level=9", True),
+        (b"gzip;level=9;q=0", False),
+        (b"gzip ; Q = 0.000", False),
+        (b"gzip;q=0.001", True),
+        (b"gzip;q=nan", False),
+        (b"identity;q=0, *;q=0.5", True),
         (b"gzip;q", False),
     ],
 )

@@ -9,7 +9,9 @@ import pytest
 from core.auth.api_keys import KeyKind
 from core.snapshot.document import Served
 from readserver.answers import FLAGS, prepare
+from readserver.client_address import ClientAddresses
 from readserver.fast_path import FastPath, Memo, Remembered
+from readserver.rate_limit import ClientLimit
 from readserver.telemetry import Counts
 from tests.support.snapshots import flag, snapshot
 
@@ -22,13 +24,17 @@ QUERIES = frozenset((b"", b"environment=prod"))
 class Fixture:
     """A fast path that remembers the credential `key`, and what was sent or passed on."""
 
-    def __init__(self, *, expires_at: float = float("inf")) -> None:
+    def __init__(
+        self, *, expires_at: float = float("inf"), limited: bytes | None = None, burst: float = 1
+    ) -> None:
         self.memo = Memo()
-        self.memo.remember(FLAGS, b"key", Remembered(VARIANTS, expires_at, QUERIES))
+        self.memo.remember(FLAGS, b"key", Remembered(VARIANTS, expires_at, QUERIES, limited))
+        addresses = ClientAddresses(())
+        limit = ClientLimit(rate=1, burst=burst, addresses=addresses, clock=lambda: 0.0)
         self.counts = Counts()
         self.sent: list[Any] = []
         self.passed_to = ""
-        self.app = FastPath(self.memo, self._slow, self._router, self.counts)
+        self.app = FastPath(self.memo, self._slow, self._router, self.counts, limit)
 
     async def _slow(self, scope: Any, send: Any) -> None:
         self.passed_to = "slow path"
@@ -55,6 +61,7 @@ class Fixture:
             "path": path,
             "query_string": query,
             "headers": list(headers),
+            "client": ("192.0.2.1", 1234),
         }
         asyncio.run(self.app(scope, self._receive, self._send))
 
@@ -128,6 +135,26 @@ def test_a_key_that_expired_meanwhile() -> None:
     fixture = Fixture(expires_at=time.time() - 1)
     fixture.ask(KEY)
     assert fixture.passed_to == "slow path"
+
+
+@pytest.mark.parametrize("headers", [[KEY], [KEY, (b"if-none-match", VARIANTS.identity.etag)]])
+def test_a_client_key_is_counted_once_for_each_answer(headers: list[tuple[bytes, bytes]]) -> None:
+    fixture = Fixture(limited=b"key", burst=2)
+    for _ in range(3):
+        fixture.ask(KEY, (b"if-none-match", b'"x"'))  # the slow path counts these
+    fixture.passed_to = ""
+    for _ in range(2):
+        fixture.ask(*headers)
+    assert (len(fixture.sent), fixture.passed_to) == (4, "")
+    fixture.ask(*headers)
+    assert (len(fixture.sent), fixture.passed_to) == (4, "slow path")
+
+
+def test_a_server_key_is_not_limited() -> None:
+    fixture = Fixture(burst=1)
+    for _ in range(50):
+        fixture.ask(KEY)
+    assert fixture.counts.memory_hits == 50
 
 
 def test_whatever_was_forgotten() -> None:
