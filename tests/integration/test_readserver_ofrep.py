@@ -3,12 +3,10 @@
 import gzip
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from openfeature.contrib.provider.ofrep import OFREPProvider
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import (
     FlagNotFoundError,
@@ -19,89 +17,18 @@ from openfeature.exception import (
 )
 from openfeature.flag_evaluation import Reason
 
-from core.auth.api_keys import KeyKind
-from core.services import flags, overrides, rules, segments
-from core.services.api_keys import create_key
-from core.value_types import ValueType
-from tests.support import readers
+from tests.support import ofrep_worlds
 from tests.support.command_lines import CommandLine
-from tests.support.installations import Cluster, Installation
-from tests.support.readers import Answer, Reader
+from tests.support.installations import Cluster
+from tests.support.ofrep_worlds import BETA, BULK, World
 from tests.support.rulesets import contexts
-
-BULK = "/ofrep/v1/evaluate/flags"
-LAYOUT = flags.Definition(
-    "checkout_layout",
-    ValueType.STRING,
-    {"classic": "classic", "compact": "compact"},
-    on_variant="classic",
-    off_variant="classic",
-)
-BETA: Any = {"attr": "country", "op": "in", "values": ["DE", "FR"]}
-NEW_ENOUGH: Any = {"attr": "app_version", "op": "semver_gte", "value": "2.1.0"}
-
-
-@dataclass(frozen=True)
-class World:
-    """A reader of an installation that nothing changes."""
-
-    installation: Installation
-    reader: Reader
-    server_key: str
-    client_key: str
-
-    def ask(self, path: str, body: Any, *, key: str | None = None, **headers: str) -> Answer:
-        sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.reader.ask("POST", path, key or self.server_key, body=sent, headers=headers)
-
-    def one(self, flag: str, body: Any, **more: Any) -> Any:
-        return self.ask(f"{BULK}/{flag}", body, **more).json()
-
-    def provider(self, key: str | None = None) -> OFREPProvider:
-        return OFREPProvider(
-            f"http://127.0.0.1:{self.reader.port}",
-            headers_factory=lambda: {"Authorization": f"Bearer {key or self.server_key}"},
-        )
-
-
-def define(installation: Installation) -> tuple[str, str]:
-    """Flags of every type and every reason; (server key, client key) of prod."""
-    values: dict[ValueType, tuple[Any, Any]] = {
-        ValueType.INTEGER: (2**70, 0),
-        ValueType.NUMBER: (10.0, 0.5),
-        ValueType.OBJECT: ({"größe": [1, 1.0]}, {}),
-    }
-    with installation.change() as change:
-        flags.create_flag(change, flags.Definition("new_checkout", client_visible=True))
-        flags.create_flag(change, flags.Definition("off", client_visible=True))
-        flags.create_flag(change, LAYOUT)
-        long = {"on": "x" * 2_000, "off": ""}
-        flags.create_flag(
-            change, flags.Definition("large", ValueType.STRING, long, default_enabled=True)
-        )
-        for type_, (on, off) in values.items():
-            variants = {"on": on, "off": off}
-            flags.create_flag(change, flags.Definition(str(type_), type_, variants))
-        segments.create_segment(change, "beta", BETA)
-        overrides.set_override(change, "new_checkout", "prod", "on", overrides.Rollout(25))
-        for key in ("checkout_layout", *map(str, values)):
-            overrides.set_override(change, key, "prod", "on")
-        server = create_key(change, "app", "prod").key
-        client = create_key(change, "web", "prod", kind=KeyKind.CLIENT).key
-    with installation.change() as change:
-        when: Any = {"all": [{"segment": "beta"}, NEW_ENOUGH]}
-        new = rules.NewRule(when=when, serve={"variant": "compact"}, id="beta")
-        rules.add_rule(change, "checkout_layout", "prod", new)
-    return server, client
 
 
 @pytest.fixture(scope="module")
 def world(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with cluster.installation() as installation:
-        server, client = define(installation)
-        folder = tmp_path_factory.mktemp("reader")
-        with readers.running(folder, readers.settings_for(installation)) as reader:
-            yield World(installation, reader, server, client)
+    """Nothing changes it."""
+    with ofrep_worlds.running(cluster, tmp_path_factory.mktemp("reader")) as running:
+        yield running
 
 
 def test_a_flag_for_a_context(world: World) -> None:
@@ -297,7 +224,7 @@ def test_a_server_and_postgres_give_the_same(
     cli = CommandLine(world.installation, environ)
     file = tmp_path / "context.json"
     file.write_text(json.dumps(context))
-    where = f"http://127.0.0.1:{world.reader.port}"
+    where = world.url
     for key in ("checkout_layout", "new_checkout", "off"):
         here = cli.json("eval", key, "--env", "prod", "--context-file", str(file))
         there = cli.json("eval", key, "--via", where, "--context-file", str(file))
