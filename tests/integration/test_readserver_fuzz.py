@@ -21,7 +21,7 @@ from tests.support import readers
 from tests.support.installations import Cluster
 
 MORE = int(os.environ.get("FLAGCTL_TEST_FUZZ", "0"))
-CASES = MORE or 300
+CASES = MORE or 200
 BOTH = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 CHECKS = [
     checks.not_a_server_error,

@@ -113,7 +113,7 @@ def examples(command: Command) -> list[list[str]]:
     """The words of what is typed first in each line of the last block of its help."""
     _, _, block = (command.help or "").rpartition("\b\n")
     lines = block.replace("\\\n", " ").strip().splitlines()
-    typed = (re.search(r"flagctl (?:'[^']*'|[^|&)'])*", line) for line in lines)
+    typed = (re.search(r"""flagctl (?:'[^']*'|"[^"]*"|[^|&)'"])*""", line) for line in lines)
     return [shlex.split(found[0]) for found in typed if found]
 
 
