@@ -71,6 +71,10 @@ def config_keys(ctx: typer.Context, incomplete: str) -> list[str]:
     return _keys(ctx, "config", incomplete)
 
 
+def segments(ctx: typer.Context, incomplete: str) -> list[str]:
+    return _keys(ctx, "segment", incomplete)
+
+
 def environments(ctx: typer.Context, incomplete: str) -> list[str]:
     return _keys(ctx, "environment", incomplete)
 

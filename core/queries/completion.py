@@ -25,6 +25,7 @@ _OF: Final[dict[str, tuple[str, LiteralString]]] = {
     "archived flag": ("flags", " AND archived_at IS NOT NULL"),
     "config": ("configs", ""),
     "environment": ("environments", ""),
+    "segment": ("segments", ""),
 }
 
 

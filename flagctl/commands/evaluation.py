@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core.errors import CheckFailedError, InvalidInputError, NotFoundError
-from flagctl import output
+from flagctl import completion, output
 from flagctl.contexts_given import context_of, contexts_in
 from flagctl.options import Env
 from flagctl.state import State, current
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from core.evaluation.engine import Engine
     from core.queries.rulesets import Rulesets
 
-Key = Annotated[str, typer.Argument(metavar="KEY", help="The flag's key.")]
+Key = Annotated[
+    str, typer.Argument(metavar="KEY", help="The flag's key.", autocompletion=completion.flag_keys)
+]
 TargetingKey = Annotated[
     str | None,
     typer.Option("--targeting-key", "-k", metavar="KEY", help="Who asks: targetingKey."),

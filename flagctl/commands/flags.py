@@ -94,7 +94,7 @@ def set_flag(
     elif result.enabled and state not in ("on", "inherit"):
         shown = f"on, serving {result.variant}"
     if result.percent != 100:
-        shown += f" to {result.percent:g} %"
+        shown += f" for {result.percent:g} %"
     verb = "is" if outcome.changed else "was already"
     writes.report(
         here,
@@ -275,7 +275,9 @@ def _print_flag(flag: "FlagDetail") -> None:
         ]
     )
     output.line("")
-    roles = {flag.on_variant: "when on", flag.off_variant: "when off"}
+    roles = {flag.off_variant: "when off"}
+    also = f" and {roles[flag.on_variant]}" if flag.on_variant in roles else ""
+    roles[flag.on_variant] = f"when on{also}"
     output.table(
         list(flag.variants.items()),
         [
@@ -414,7 +416,7 @@ def delete(key: Key) -> None:
 
 
 def _served(state: "FlagState") -> str:
-    share = "" if state.percent == 100 else f" to {state.percent:g} %"
+    share = "" if state.percent == 100 else f" for {state.percent:g} %"
     return f"{state.variant} = {_json(state.value)}{share}"
 
 

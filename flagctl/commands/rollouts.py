@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from flagctl import writes
+from flagctl import completion, writes
 from flagctl.options import writing
 from flagctl.state import current
 
@@ -18,7 +18,12 @@ def group() -> None:
 
 @app.command()
 @writing
-def reshuffle(key: Annotated[str, typer.Argument(metavar="KEY", help="The flag's key.")]) -> None:
+def reshuffle(
+    key: Annotated[
+        str,
+        typer.Argument(metavar="KEY", help="The flag's key.", autocompletion=completion.flag_keys),
+    ],
+) -> None:
     """Draw anew who is in: every split of the flag chooses other people, everywhere.
 
     \b

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core.errors import InvalidInputError
-from flagctl import output, writes
+from flagctl import completion, output, writes
 from flagctl.options import Env, writing
 from flagctl.state import State, current
 from flagctl.targeting_options import By, If, Serve, Split, condition, serve, shown_serve
@@ -17,7 +17,17 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Rules: who gets what in an environment. The first that matches serves.",
 )
-Key = Annotated[str, typer.Argument(metavar="KEY", help="The flag's key.")]
+Key = Annotated[
+    str, typer.Argument(metavar="KEY", help="The flag's key.", autocompletion=completion.flag_keys)
+]
+Other = Annotated[
+    str,
+    typer.Argument(
+        metavar="OTHER",
+        help="The flag that is required.",
+        autocompletion=completion.flag_keys,
+    ),
+]
 Rule = Annotated[str, typer.Argument(metavar="RULE", help="The rule's id, from `rule list`.")]
 Position = Annotated[
     int | None, typer.Option("--position", metavar="N", help="Where among the rules, from 1.")
@@ -183,7 +193,7 @@ def remove(key: Key, rule: Rule, env: Env = None) -> None:
 @writing
 def require(
     key: Key,
-    other: Annotated[str, typer.Argument(metavar="OTHER", help="The flag that is required.")],
+    other: Other,
     env: Env = None,
     variant: Annotated[
         list[str] | None,
@@ -209,7 +219,7 @@ def require(
 @writing
 def unrequire(
     key: Key,
-    other: Annotated[str, typer.Argument(metavar="OTHER", help="The flag that is required.")],
+    other: Other,
     env: Env = None,
 ) -> None:
     """Require another flag no more.

@@ -5,19 +5,25 @@ from typing import Annotated
 import typer
 
 from core.errors import InvalidInputError
-from flagctl import output, writes
+from flagctl import completion, output, writes
 from flagctl.options import writing
 from flagctl.state import current
 from flagctl.targeting_options import If, condition
 
 app = typer.Typer(no_args_is_help=True, help="Segments: named conditions that rules share.")
-Key = Annotated[str, typer.Argument(metavar="SEGMENT", help="The segment's key.")]
+NewKey = Annotated[str, typer.Argument(metavar="SEGMENT", help="The segment's key.")]
+Key = Annotated[
+    str,
+    typer.Argument(
+        metavar="SEGMENT", help="The segment's key.", autocompletion=completion.segments
+    ),
+]
 Description = Annotated[str | None, typer.Option("--description", "-d", help="Whom it stands for.")]
 
 
 @app.command()
 @writing
-def create(key: Key, if_: If = None, description: Description = None) -> None:
+def create(key: NewKey, if_: If = None, description: Description = None) -> None:
     """Create a segment.
 
     \b

@@ -166,6 +166,8 @@ def test_a_bad_body_names_its_fault(
 def test_other_refusals(world: World) -> None:
     assert world.ask(BULK, b"x" * 1_048_577).status == 413
     assert world.ask(BULK, {}, content_type="text/plain").status == 415
+    as_curl_sends_it = {"content_type": "application/x-www-form-urlencoded"}
+    assert world.ask(BULK, {}, **as_curl_sends_it).status == 200
     assert world.ask(BULK, {}, key="nonsense").status == 401
     assert world.ask(f"{BULK}?environment=dev", {}).status == 403
     answer = world.reader.get(BULK, world.server_key)

@@ -27,6 +27,7 @@ def shop(cluster: Cluster) -> Iterator[CommandLine]:
         for key in ("new_checkout", "new_search", "dark_mode", "new_old"):
             made.ok("create", key)
         made.ok("archive", "new_old")
+        made.ok("segment", "create", "beta", "--if", "true")
         made.ok("config", "define", "new_timeout", "--type", "integer")
         installation.govern("UPDATE flagctl.flags SET key = 'new_$(id)' WHERE key = 'new_search'")
         made.ok("create", "new_search")
@@ -80,6 +81,8 @@ def test_flag_keys_in_each_shell(shop: CommandLine, shell: str, answer: str) -> 
         ("flagctl list -e st", ["staging"]),
         ("flagctl env show p", ["prod"]),
         ("flagctl --org acme show n", []),
+        ("flagctl segment show b", ["beta"]),
+        ("flagctl rule add d", ["dark_mode"]),
         ("flagctl create new_", []),
         ("flagctl show zzz", []),
         ("flagctl se", ["set", "segment", "serve"]),

@@ -115,7 +115,7 @@ def test_explaining(world: CommandLine) -> None:
 
 def test_a_rollout(shop: CommandLine) -> None:
     said = shop.ok("set", "new_checkout", "--env", "prod", "--rollout", "25")
-    assert said.startswith("new_checkout is on to 25 % in prod")
+    assert said.startswith("new_checkout is on for 25 % in prod")
     served = shop.json("show", "new_checkout")["environments"][2]
     assert (served["variant"], served["percent"]) == ("on", 25)
     found = shop.json("eval", "new_checkout", "--env", "prod")
