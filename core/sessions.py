@@ -21,11 +21,14 @@ _BOUNDS = (
     " set_config('idle_in_transaction_session_timeout', '30s', true),"
     " set_config('transaction_read_only', :read_only, true),"
 )
+_VERSION = "(SELECT v.version_num FROM flagctl.schema_version v) AS schema_version"
 _BEGIN = text(
-    f"{_BOUNDS} flagctl.begin_change(:token, :organization, :reason, :client_version) AS change"
+    f"{_BOUNDS} flagctl.begin_change(:token, :organization, :reason, :client_version) AS change,"
+    f" {_VERSION}"
 )
 _BEGIN_AS_OWNER = text(
-    f"{_BOUNDS} flagctl.begin_owner_change(:organization, :reason, :client_version) AS change"
+    f"{_BOUNDS} flagctl.begin_owner_change(:organization, :reason, :client_version) AS change,"
+    f" {_VERSION}"
 )
 CLIENT_VERSION = f"flagctl/{core.__version__}"
 _BECOME_OWNER = text(
@@ -44,6 +47,7 @@ class Session:
     organization: str
     key_pattern: str
     change_id: UUID
+    schema_version: str
     is_locked: bool  # whether it has the organization's lock, which every write needs
 
     def execute(
@@ -117,5 +121,6 @@ def _begin(connection: Connection, statement: Executable, parameters: dict[str, 
         change["organization"],
         change["key_pattern"],
         UUID(change["change_id"]),
+        row.schema_version,
         change.get("is_locked", False),
     )

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, func, select, text
 
+from core import schema_version
 from core.auth.actor import Permission
 from core.db import translated
 from core.errors import ConfirmationNeededError, ConflictError, FlagctlError, ForbiddenError
@@ -182,7 +183,11 @@ def owner_change(
 
 @contextmanager
 def running(opened: Session, options: Options) -> Iterator[Change]:
-    """The block as a change in an open session: under the lock, committed at its end."""
+    """The block as a change in an open session: under the lock, committed at its end.
+
+    Raises UnavailableError in a database whose schema is not this release's.
+    """
+    schema_version.check(opened.schema_version)
     _lock(opened)
     open_change = Change(opened, options)
     yield open_change

@@ -1,5 +1,6 @@
 """The schema's version: upgrade, status, and whether the database is what the models say."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from psycopg import sql
 from sqlalchemy import Connection, text
 
 import migrations
+from core import schema_version
 from core.db import connect, translated
 from core.errors import ConflictError, UnavailableError
 from core.models import Base, load_all
@@ -30,6 +32,8 @@ _LOCK_HOLDER = (
 )
 _LOCK_TIMEOUT = "5s"
 _STATEMENT_TIMEOUT = "5min"
+_FOLDER = Path(migrations.__file__).parent
+_VERSIONS: tuple[Path, ...] = (_FOLDER / "versions",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +51,21 @@ def head() -> str:
 
 
 def status(connection: Connection) -> Status:
-    """Needs to read the version table only."""
-    scripts = _scripts()
+    """Needs to read the version table only. Raises UnavailableError where a newer release was."""
     current = _current(connection)
-    steps = list(scripts.walk_revisions())[::-1]
-    names = [f"{script.revision} {script.doc}" for script in steps]
-    done = next((i + 1 for i, s in enumerate(steps) if s.revision == current), 0)
-    return Status(current, head(), tuple(names[done:]))
+    steps = pending(current)
+    return Status(current, head(), tuple(f"{step.revision} {step.doc}" for step in steps))
+
+
+def pending(current: str | None) -> list[Script]:
+    """The migrations that a database at `current` lacks, in order."""
+    steps = list(_scripts().walk_revisions())[::-1]
+    if current is None:
+        return steps
+    done = next((i + 1 for i, step in enumerate(steps) if step.revision == current), None)
+    if done is None:
+        schema_version.check(current)
+    return steps[done:]
 
 
 def upgrade(url: Secret, *, prefix: str, to: str = "head") -> Status:
@@ -144,14 +156,15 @@ def _current(connection: Connection) -> str | None:
         ).scalar_one_or_none()
 
 
-def _config(connection: Connection) -> Config:
+def _config(connection: Connection | None = None) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    config.attributes["connection"] = connection
+    config.set_main_option("script_location", str(_FOLDER))
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("version_locations", os.pathsep.join(map(str, _VERSIONS)))
+    if connection is not None:
+        config.attributes["connection"] = connection
     return config
 
 
 def _scripts() -> ScriptDirectory:
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    return ScriptDirectory.from_config(config)
+    return ScriptDirectory.from_config(_config())

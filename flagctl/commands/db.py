@@ -1,26 +1,39 @@
 """The schema and the grants; everything here is the owner's."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flagctl import output
 from flagctl.options import writing
-from flagctl.state import current
+from flagctl.state import State, current
+
+if TYPE_CHECKING:
+    from core.services.schema_plan import Plan
 
 app = typer.Typer(no_args_is_help=True, help="The schema and the grants (owner's connection).")
 
 
 @app.command()
-def upgrade() -> None:
+def upgrade(
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Show what would be done, and whom it holds up; do nothing."),
+    ] = False,
+) -> None:
     """Bring the schema to this release's version and renew the grants.
 
     \b
+    flagctl db upgrade --plan
     flagctl db upgrade
     """
     from core.services import schema
 
     here = current()
+    if plan:
+        _show_plan(here)
+        return
     before = schema.upgrade(
         here.settings.require("owner_database_url"), prefix=here.settings.role_prefix
     )
@@ -32,6 +45,27 @@ def upgrade() -> None:
     for step in before.pending:
         output.say(f"applied {step}")
     output.line(f"the schema is at {before.head}" + ("" if before.pending else " already"))
+
+
+def _show_plan(here: State) -> None:
+    from core.db import connect
+    from core.services.schema_plan import plan
+
+    url = here.settings.require("owner_database_url")
+    with connect(url, application_name="flagctl db") as connection:
+        found = plan(connection, prefix=here.settings.role_prefix)
+    here.show(found, lambda: output.line("\n".join(_plan_lines(found))))
+
+
+def _plan_lines(plan: "Plan") -> Iterator[str]:
+    yield f"from {plan.current or '(empty database)'} to {plan.head}; one transaction each:"
+    for step in plan.steps:
+        yield f"{step.revision} {step.title}: {len(step.statements)} statements"
+        for lock in step.locks:
+            size = f"about {lock.rows:,} rows, {-(-lock.bytes // 1024):,} kB"
+            yield f"  {lock.table}: {lock.mode}, blocks {lock.blocks}; {size}"
+        if not step.is_complete:
+            yield "  and what it locks besides is known only when it runs: see -o json"
 
 
 @app.command()

@@ -33,6 +33,73 @@ def test_from_nothing(empty_database: Database) -> None:
     assert cli.json("db", "upgrade") == {"from": head(), "to": head(), "steps": []}
 
 
+def test_a_plan_from_nothing(empty_database: Database) -> None:
+    cli = of(empty_database)
+    plan = cli.json("db", "upgrade", "--plan")
+    assert list(plan) == ["current", "head", "steps"]
+    assert (plan["current"], plan["head"]) == (None, head())
+    assert [step["revision"] for step in plan["steps"]][-2:] == [head(), "grants"]
+    first = plan["steps"][0]
+    assert list(first) == ["revision", "title", "statements", "locks", "is_complete"]
+    assert first["statements"][0].startswith("CREATE TABLE flagctl.installation (")
+    assert first["locks"] == []
+    said = cli.ok("db", "upgrade", "--plan")
+    assert said.startswith(f"from (empty database) to {head()}; one transaction each:\n0001 ")
+    assert cli.json("db", "status")["current"] is None
+
+
+def test_a_plan_when_nothing_is_pending(stable: CommandLine) -> None:
+    (grants,) = stable.json("db", "upgrade", "--plan")["steps"]
+    assert grants["revision"] == "grants"
+    lock = next(lock for lock in grants["locks"] if lock["table"] == "flags")
+    assert (lock["mode"], lock["blocks"]) == ("ACCESS EXCLUSIVE", "reads and writes")
+    assert lock["bytes"] > 0
+    said = stable.ok("db", "upgrade", "--plan")
+    assert "\n  flags: ACCESS EXCLUSIVE, blocks reads and writes; about " in said
+
+
+def test_a_database_of_a_newer_release(cli: CommandLine) -> None:
+    """This release reads it, and does not write to it."""
+    cli.ok("create", "dark_mode")
+    cli.installation.run("UPDATE flagctl.schema_version SET version_num = '9999'")
+    older = (
+        f"error: this flagctl is older than the database: it writes to schema {head()},"
+        " the database is at 9999\n"
+        "hint: install the release of flagctl that upgraded the database\n"
+    )
+    for words in (
+        ("set", "dark_mode", "--env", "prod"),
+        ("set", "dark_mode", "--env", "prod", "--dry-run"),
+        ("key", "create", "web", "--env", "prod"),
+        ("db", "new-epoch"),
+        ("db", "upgrade"),
+        ("db", "upgrade", "--plan"),
+        ("db", "status"),
+        ("db", "check"),
+    ):
+        assert cli.fails(7, *words) == older, words
+    assert [flag["key"] for flag in cli.json("list")] == ["dark_mode"]
+    assert cli.run("set", "dark_mode", "--env", "prod", "-o", "json").error()["code"] == (
+        "unavailable"
+    )
+
+
+def test_a_database_of_an_older_release(cli: CommandLine) -> None:
+    cli.ok("create", "dark_mode")
+    cli.installation.run("UPDATE flagctl.schema_version SET version_num = '0001'")
+    assert cli.fails(7, "set", "dark_mode", "--env", "prod") == (
+        f"error: this flagctl is newer than the database: it writes to schema {head()},"
+        " the database is at 0001\n"
+        "hint: run `flagctl db upgrade` with the owner's address\n"
+    )
+    assert [flag["key"] for flag in cli.json("list")] == ["dark_mode"]
+
+
+def test_a_version_that_nobody_made(cli: CommandLine) -> None:
+    cli.installation.run("UPDATE flagctl.schema_version SET version_num = '0000'")
+    assert "this flagctl is newer than the database" in cli.fails(7, "db", "status")
+
+
 def test_check_sees_what_differs(cli: CommandLine) -> None:
     cli.installation.run("ALTER TABLE flagctl.flags ADD COLUMN surplus text")
     ran = cli.run("db", "check")
