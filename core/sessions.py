@@ -33,7 +33,7 @@ _BEGIN_AS_OWNER = text(
 CLIENT_VERSION = f"flagctl/{core.__version__}"
 _BECOME_OWNER = text(
     "SELECT CASE WHEN pg_has_role(session_user, to_regrole(:role), 'MEMBER')"
-    " THEN set_config('role', :role, false) END"
+    " THEN set_config('role', :role, true) END"
 )
 
 

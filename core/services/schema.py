@@ -19,7 +19,7 @@ from sqlalchemy import Connection, text
 import migrations
 from core import schema_version
 from core.db import connect, translated
-from core.errors import ConflictError, UnavailableError
+from core.errors import ConflictError, InvalidInputError, UnavailableError
 from core.models import Base, load_all
 from core.services.grants import SCHEMA, Group, apply, group_name, schema_statements
 from core.settings import Secret
@@ -122,6 +122,7 @@ def _owner(url: Secret, prefix: str) -> Iterator[Connection]:
     role = group_name(prefix, Group.OWNER)
     with connect(url, application_name="flagctl db") as connection:
         raw = driver(connection)
+        _refuse_pooler(raw)
         try:
             raw.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
         except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidParameterValue):
@@ -142,6 +143,19 @@ def _owner(url: Secret, prefix: str) -> Iterator[Connection]:
             raw.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
             raw.commit()
         yield connection
+
+
+def _refuse_pooler(connection: psycopg.Connection[Any]) -> None:
+    """The lock and the role are a session's; a pooler would keep both for whoever comes next. It
+    shows in the process id: a pooler has told its own.
+    """
+    with translated():
+        row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    if row is None or row[0] != connection.info.backend_pid:
+        raise InvalidInputError(
+            "the owner's address leads through a pooler, which an upgrade cannot use",
+            hint="set FLAGCTL_OWNER_DATABASE_URL to Postgres itself",
+        )
 
 
 def _current(connection: Connection) -> str | None:

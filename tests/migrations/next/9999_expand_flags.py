@@ -9,7 +9,9 @@ down_revision = THIS
 
 def upgrade() -> None:
     execute("""
-ALTER TABLE flagctl.flags ADD COLUMN note text NOT NULL DEFAULT '';
+-- With a default at once, Postgres 15 refuses: a function takes the row as a whole.
+ALTER TABLE flagctl.flags ADD COLUMN note text;
+ALTER TABLE flagctl.flags ALTER COLUMN note SET DEFAULT '';
 ALTER TABLE flagctl.flags ALTER COLUMN note SET STATISTICS 0;
 CREATE INDEX api_keys_name_idx ON flagctl.api_keys (name);
 CREATE TABLE flagctl.notes (
