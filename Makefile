@@ -48,6 +48,10 @@ wheels: $(VENV)/.wheels ## Prove that every pinned package has a wheel for Pytho
 test-oldest: $(VENV)/.dev ## The same tests on Debian's postgresql-15 and redis-server
 	@sh tests/oldest.sh $(BIN)/pytest -n 2 --dist worksteal $(TESTS)
 
+.PHONY: test-pooler
+test-pooler: $(VENV)/.dev ## The command line and a reader through PgBouncer, which it installs on Debian
+	@sh tests/poolers.sh $(BIN)/pytest -q tests/poolers
+
 .PHONY: test-clients
 test-clients: $(VENV)/.dev $(VENV)/.clients ## OpenFeature's JavaScript clients against a read server; wants Node 20 and npm
 	@FLAGCTL_TEST_CLIENTS="$(CURDIR)/$(VENV)/clients" $(BIN)/pytest -q tests/clients
