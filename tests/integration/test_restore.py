@@ -39,10 +39,14 @@ def host_of(url: Secret) -> str:
     return parse_qs(urlsplit(url.reveal()).query)["host"][0]
 
 
-def moved(installation: Installation, host: str) -> Installation:
+def moved(
+    installation: Installation, host: str, *, superuser: Secret | None = None
+) -> Installation:
+    """It and its logins on another server, which has a superuser of its own."""
+    own = at(superuser or installation.superuser_url, host).reveal()
     return replace(
         installation,
-        superuser_url=at(installation.superuser_url, host),
+        superuser_url=Secret(own.replace("/postgres?", f"/{installation.name}?")),
         owner_url=at(installation.owner_url, host),
         admin_url=at(installation.admin_url, host),
         reader_url=at(installation.reader_url, host),
@@ -136,7 +140,7 @@ def test_a_restore_into_a_new_cluster(
         with running(tmp_path, settings | {"FLAGCTL_CHECK_INTERVAL": "0.1"}) as reader:
             wait_for(reader, prod.server_key, switch(installation, "off"), within=10)
             saved.restore(new_cluster)
-            restored = moved(installation, there)
+            restored = moved(installation, there, superuser=new_cluster)
             renew_grants(restored, major_version(installation))
             lead_to(name, there)
             installation.run(
