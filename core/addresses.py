@@ -17,7 +17,8 @@ _ADDRESS = (
 
 
 def parameters(url: Secret) -> dict[str, Any]:
-    """A libpq address as its parts, made safe: a remote host is verified unless the address says.
+    """A libpq address as its parts, made safe: a remote host is verified unless the address says,
+    and of several hosts the primary is meant.
 
     Raises InvalidInputError without repeating the address: it holds a password.
     """
@@ -34,6 +35,8 @@ def parameters(url: Secret) -> dict[str, Any]:
     if "sslmode" not in parts and not all(is_local(host) for host in hosts):
         parts["sslmode"] = "verify-full"
         parts.setdefault("sslrootcert", "system")
+    if len(hosts) > len(named):  # of several, the one that takes writes; a standby is behind
+        parts.setdefault("target_session_attrs", "read-write")
     return parts
 
 

@@ -61,8 +61,6 @@ def open_driver_connection(
     """A plain psycopg connection to the primary. Works through poolers in transaction mode."""
     parts = parameters(url) | {"application_name": application_name}
     parts.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
-    if "," in str(parts.get("host", "")):
-        parts.setdefault("target_session_attrs", "read-write")
     with translated():
         connection = psycopg.connect(**parts, prepare_threshold=None, autocommit=autocommit)
     set_json_dumps(json_text.render_for_postgres, connection)

@@ -45,6 +45,8 @@ def test_what_the_owner_does(cli: CommandLine, pooled: Pooled) -> None:
     """But for migrations: they keep a lock and a role for as long as the connection lives."""
     owner = {"FLAGCTL_OWNER_DATABASE_URL": pooled.through.owner_url.reveal()}
     cli.ok("db", "new-epoch", **owner)
+    assert len(cli.json("signing-key", "list", **owner)) == 1
+    assert [org["key"] for org in cli.json("org", "list", "--as-owner", **owner)] == ["default"]
     said = cli.fails(2, "db", "upgrade", **owner)
     assert said.startswith("error: the owner's address leads through a pooler")
     with psycopg.connect(pooled.through.owner_url.reveal(), autocommit=True) as connection:

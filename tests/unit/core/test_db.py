@@ -121,3 +121,18 @@ def test_no_answer_at_all_is_unavailable_in_one_line() -> None:
 def test_other_errors_pass() -> None:
     with pytest.raises(KeyError), translated():
         raise KeyError("x")
+
+
+@pytest.mark.parametrize(
+    ("address", "wanted"),
+    [
+        ("postgresql://a,b/d", "read-write"),
+        ("postgresql:///d?host=/one,/two", "read-write"),
+        ("postgresql:///d?hostaddr=127.0.0.1,127.0.0.2", "read-write"),
+        ("postgresql://a,b/d?target_session_attrs=any", "any"),
+        ("postgresql://a/d", None),
+        ("postgresql:///d", None),
+    ],
+)
+def test_of_several_hosts_the_primary_is_meant(address: str, wanted: str | None) -> None:
+    assert parameters(Secret(address)).get("target_session_attrs") == wanted
