@@ -147,18 +147,19 @@ def _attribute(document: Mapping[str, Any], scope: Scope, _depth: int) -> Predic
         raise Fault(f"{name} needs it", missing.pop())
     path = document["attr"]
     try:
-        get = getter(path)
+        is_deep = len(split_path(path)) > 1
     except Fault as fault:
         raise fault.under("attr") from None
     value = document.get(operand)
+    if name == "eq" and isinstance(value, str) and not is_deep:  # most conditions: no second call
+        return lambda context: context.get(path) == value
     try:
         test = OPERATORS[name](value, scope.limits)
     except Fault as fault:
         raise fault.under(operand) from None
-    if len(split_path(path)) > 1:
+    if is_deep:
+        get = getter(path)
         return lambda context: test(get(context))
-    if name == "eq" and isinstance(value, str):  # most conditions: no second call
-        return lambda context: context.get(path) == value
     return lambda context: test(context.get(path))
 
 

@@ -140,30 +140,19 @@ class _Compiler:
 
 
 def _decision(targeting: Targeting, off: Result) -> tuple[Decide, Result | None]:
-    missing = replace(off, reason=Reason.ERROR, error=ErrorCode.TARGETING_KEY_MISSING)
-    steps = tuple((rule.when, rule.serve.choose) for rule in targeting.rules)
     constant, choose = targeting.default.constant, targeting.default.choose
-    if not steps and constant is not None:
+    if not targeting.rules and constant is not None:
         return (lambda _: constant), constant
-    if constant is not None:
-
-        def decide_by_rules(context: Context) -> Result:
-            for when, serve in steps:
-                if when(context):
-                    served = serve(context)
-                    if served is not None:
-                        return served
-            return constant
-
-        return decide_by_rules, None
+    steps = tuple((r.when, r.serve.constant, r.serve.choose) for r in targeting.rules)
+    last = constant or replace(off, reason=Reason.ERROR, error=ErrorCode.TARGETING_KEY_MISSING)
 
     def decide(context: Context) -> Result:
-        for when, serve in steps:
+        for when, result, serve in steps:
             if when(context):
-                served = serve(context)
+                served = serve(context) if serve is not None else result
                 if served is not None:
                     return served
-        return choose(context) or missing
+        return (choose(context) if choose is not None else None) or last
 
     return decide, None
 

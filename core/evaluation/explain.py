@@ -110,7 +110,7 @@ def _rules(
     compiled = program.targeting.rules if program.targeting is not None else ()
     for rule, written in zip(compiled, document.get("rules", []), strict=True):
         asked = _ask(written["when"], Scope(engine.segments), segments, context)
-        served = asked.held and rule.serve.choose(context) is not None
+        served = asked.held and rule.serve.serves(context)
         bucket = _bucket(rule.serve, context) if asked.held else None
         yield RuleAsked(
             rule.id, written.get("description", ""), written["serve"], asked, bucket, served

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Final
 
 from core.evaluation.bucketing import Bucketing, compile_bucketing, modulo_of
@@ -28,12 +28,16 @@ _LARGEST_WEIGHT: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A compiled serve. `constant` is its result where no context matters, else `choose` decides;
-    None is: not served."""
+    """A compiled serve: `constant` is its result for everybody, else `choose` decides, whose None
+    is: not served."""
 
     constant: Result | None
-    choose: Serve
+    choose: Serve | None = None
     bucket: Bucketing | None = None
+
+    def serves(self, context: Context) -> bool:
+        """Whether there is something for this caller."""
+        return self.choose is None or self.choose(context) is not None
 
 
 def compile_serve(
@@ -43,8 +47,7 @@ def compile_serve(
     if not isinstance(document, Mapping) or len(document) != 1:
         raise Fault('an object with "variant" or "split"')
     if "variant" in document:
-        result = finish(_variant(document["variant"], variants), reason)
-        return Outcome(result, lambda _: result)
+        return Outcome(finish(_variant(document["variant"], variants), reason))
     if "split" not in document:
         raise Fault('an object with "variant" or "split"')
     try:
@@ -131,15 +134,12 @@ def _from_weights(weights: list[Any], modulo: int) -> list[tuple[int, int]]:
         usable = isinstance(weight, int | float) and not isinstance(weight, bool)
         if not usable or not 0 <= weight <= _LARGEST_WEIGHT:
             raise Fault(f"a number from 0 to {_LARGEST_WEIGHT}", f"arms[{index}].weight")
-    total = sum(Fraction(str(weight)) for weight in weights)
+    exact = [w if isinstance(w, int) else Fraction(str(w)) for w in weights]
+    total = sum(exact)
     if total == 0:
         raise Fault("the weights add up to nothing", "arms")
-    bounds, sum_before = [], Fraction(0)
-    for weight in weights:
-        sum_after = sum_before + Fraction(str(weight))
-        bounds.append((int(sum_before * modulo / total), int(sum_after * modulo / total)))
-        sum_before = sum_after
-    return bounds
+    ends = [before * modulo // total for before in accumulate(exact, initial=0)]
+    return list(pairwise(ends))
 
 
 def _range(document: object, index: int, modulo: int) -> tuple[int, int]:

@@ -10,7 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import authority, command_line, read_server
+from tests.benchmarks import authority, command_line, evaluation, read_server
+from tests.benchmarks.figures import show
 
 _RESULTS = Path("bench-results") / "results.json"
 
@@ -26,14 +27,18 @@ def main() -> int:
             f" = {ratio.ratio:.2f} (at most {ratio.bound})"
         )
     print()
+    evaluations = evaluation.measure()
+    show(evaluations)
+    print()
     figures = authority.measure()
-    authority.show(figures)
+    show(figures)
     print()
     reads = read_server.measure(rounds=7, seconds=4)
     read_server.show(reads)
     results: dict[str, Any] = {
         "machine": machine,
         "command_line": [asdict(ratio) for ratio in ratios],
+        "evaluation": evaluations,
         "authority": figures,
         "read_server": reads,
     }

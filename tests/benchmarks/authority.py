@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from core.services.change import Options, running
 from core.services.overrides import set_override
 from core.sessions import begin
 from core.settings import Secret
+from tests.benchmarks.figures import Figure, show
 from tests.support.installations import Cluster, Installation
 from tests.support.redis_users import RedisAddresses
 from tests.support.servers import embedded_postgres, superuser_url
@@ -35,17 +36,6 @@ _STATES = (
     "SELECT o.* FROM flagctl.overrides o WHERE o.flag_id IN"
     " (SELECT f.id FROM flagctl.flags f WHERE f.organization_id = 1)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """`value` is a ratio where `unit` is "×", else a time; `bound` is None where none is asked."""
-
-    name: str
-    value: float
-    unit: str
-    bound: float | None
-    detail: str = ""
 
 
 def measure() -> list[dict[str, Any]]:
@@ -199,13 +189,6 @@ def _reading(installation: Installation, login: str) -> Iterator[psycopg.Connect
                 [installation.token.reveal()],
             )
         yield connection
-
-
-def show(figures: list[dict[str, Any]]) -> None:
-    for figure in figures:
-        bound = "" if figure["bound"] is None else f" (at most {figure['bound']:g})"
-        detail = f"  {figure['detail']}" if figure["detail"] else ""
-        print(f"{figure['name']}: {figure['value']:.2f} {figure['unit']}{bound}{detail}")
 
 
 if __name__ == "__main__":
