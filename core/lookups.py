@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from core.errors import NotFoundError
+from core.json_text import JsonValue
 from core.models import Config, Environment, Flag, Segment
 from core.names import check_key, closest
 from core.sessions import Session
@@ -42,6 +43,16 @@ def environments(session: Session) -> list[Row[Any]]:
             .order_by(Environment.id)
         )
     )
+
+
+def segment_documents(session: Session) -> dict[str, JsonValue]:
+    """Every segment of the organization."""
+    rows = session.execute(
+        select(Segment.key, Segment.condition)
+        .where(Segment.organization_id == session.organization_id)
+        .order_by(Segment.key)
+    )
+    return {row.key: row.condition for row in rows}
 
 
 def _find(session: Session, model: _Keyed, key: str, noun: str, listing: str) -> Row[Any]:

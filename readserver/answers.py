@@ -54,7 +54,6 @@ class Prepared:
     """Every answer that a snapshot can give: by path and kind of key."""
 
     snapshot: Snapshot
-    engine: Engine
     answers: Mapping[tuple[str, KeyKind], Variants]
     evaluations: Mapping[KeyKind, Evaluations]
 
@@ -71,13 +70,11 @@ def prepare(snapshot: Snapshot, *, vary: bytes = VARY) -> Prepared:
     bodies = {
         (FLAGS, KeyKind.SERVER): _flags(r for _, r in flags),
         (FLAGS, KeyKind.CLIENT): _flags(r for seen, r in flags if seen),
-        (SNAPSHOT, KeyKind.SERVER): _served(snapshot),
         (CONFIGS, KeyKind.SERVER): _configs(configs),
         (CONFIGS, KeyKind.CLIENT): _configs(c for c in configs if c.client_visible),
     }
     return Prepared(
         snapshot,
-        engine,
         {key: _variants(snapshot, body, vary) for key, body in bodies.items()},
         {kind: Evaluations(snapshot, engine, kind) for kind in KeyKind},
     )
@@ -91,6 +88,11 @@ def _configs(configs: Iterable[Config]) -> bytes:
     """Each value stands in the answer as Postgres printed it: not one digit is touched."""
     members = (f"{json.dumps(c.key, ensure_ascii=False)}:{c.text}" for c in configs)
     return ("{" + ",".join(members) + "}").encode()
+
+
+def prepare_snapshot(snapshot: Snapshot, *, vary: bytes) -> Variants:
+    """The answer of `/v1/snapshot`: large, and few ask for it, so not part of `prepare`."""
+    return _variants(snapshot, _served(snapshot), vary)
 
 
 def _served(snapshot: Snapshot) -> bytes:

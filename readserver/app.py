@@ -124,7 +124,7 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
             burst=settings.client_burst,
             addresses=ClientAddresses(settings.trusted_proxies),
         )
-        slow_path = ServedEndpoint(provider, truth, memo, counts, limit)
+        slow_path = ServedEndpoint(provider, truth, memo, counts, limit, vary)
 
         def served(routes: list[BaseRoute]) -> ASGIApp:
             others = EvaluateEndpoint(provider, truth, counts, limit, _router(routes), vary)

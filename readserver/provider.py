@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.errors import FlagctlError, UnavailableError
+from core.evaluation.ruleset import Ruleset
 from core.snapshot.document import Snapshot, Version
 from core.snapshot.load import State
 from readserver.answers import Prepared, prepare
@@ -229,8 +230,7 @@ class Provider:
 
     async def _keep(self, snapshot: Snapshot, *, replace: bool = False) -> None:
         """Prepare the answers, then put snapshot and answers in place at once."""
-        served = snapshot.served
-        if len(served.flags) + len(served.configs) <= _FEW:
+        if _is_quick(snapshot):
             prepared = self._prepare(snapshot)  # takes less than handing it to a thread
         else:
             prepared = await asyncio.to_thread(self._prepare, snapshot)
@@ -261,3 +261,14 @@ class Provider:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _is_quick(snapshot: Snapshot) -> bool:
+    """Whether it is prepared at once: little is in it, and no rules, which can be of any size."""
+    served = snapshot.served
+    few = len(served.flags) + len(served.configs) <= _FEW
+    return few and not served.segments and not any(map(_has_rules, served.flags))
+
+
+def _has_rules(flag: Ruleset) -> bool:
+    return isinstance(flag.targeting, dict) and bool(flag.targeting.get("rules"))

@@ -11,8 +11,8 @@ import mmh3
 from core.evaluation.context import TARGETING_KEY, Context, Getter, getter
 from core.evaluation.faults import Fault
 from core.evaluation.numbers import text_of
+from core.evaluation.shares import BUCKETS
 
-BUCKETS: Final = 100_000
 Bucketing = Callable[[Context], int | None]
 _FIELDS: Final = frozenset({"attributes", "salt", "seed", "modulo"})
 _MOST_BUCKETS: Final = 2**32

@@ -156,34 +156,31 @@ def _cidr(values: object, limits: Limits) -> Test:
     return within
 
 
-def _version(compare: Compare) -> Callable[[object, Limits], Test]:
+def _read_as(
+    read: Callable[[str], Any], example: str, compare: Compare
+) -> Callable[[object, Limits], Test]:
+    """Texts that stand for something else; `read` gives None for one that does not."""
+
     def make(value: object, _: Limits) -> Test:
-        wanted = version_key(_text(value))
+        wanted = read(_text(value))
         if wanted is None:
-            raise Fault(f"{value!r} is not a version like 2.1.0")
+            raise Fault(f"{value!r} is not {example}")
 
         def test(found: Any) -> bool:
-            key = version_key(found) if type(found) is str else None
-            return key is not None and compare(key, wanted)
+            actual = read(found) if type(found) is str else None
+            return actual is not None and compare(actual, wanted)
 
         return test
 
     return make
+
+
+def _version(compare: Compare) -> Callable[[object, Limits], Test]:
+    return _read_as(version_key, "a version like 2.1.0", compare)
 
 
 def _moment(compare: Compare) -> Callable[[object, Limits], Test]:
-    def make(value: object, _: Limits) -> Test:
-        wanted = moment(_text(value))
-        if wanted is None:
-            raise Fault(f"{value!r} is not a moment like 2026-01-31T09:00:00Z")
-
-        def test(found: Any) -> bool:
-            when = moment(found) if type(found) is str else None
-            return when is not None and compare(when, wanted)
-
-        return test
-
-    return make
+    return _read_as(moment, "a moment like 2026-01-31T09:00:00Z", compare)
 
 
 def _denied(make: Callable[[object, Limits], Test]) -> Callable[[object, Limits], Test]:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from core.evaluation.bucketing import modulo_of
 from core.evaluation.conditions import Predicate, Scope, compile_condition
 from core.evaluation.faults import Fault
 from core.evaluation.result import Reason, Result
@@ -141,20 +140,3 @@ def _requires(document: Mapping[str, Any], subject: Subject) -> tuple[Requiremen
             raise Fault("the key of another flag", f"{where}.flag")
         found.append(Requirement(one["flag"], frozenset(names)))
     return tuple(found)
-
-
-def default_share(document: object, on_variant: str) -> tuple[str, float]:
-    """For people: the variant that the default serve is about, and whom it reaches, in percent. Of
-    a split that is its first arm."""
-    serve = document.get("serve") if isinstance(document, Mapping) else None
-    if not isinstance(serve, Mapping):
-        return on_variant, 100.0
-    if "split" not in serve:
-        return str(serve.get("variant", on_variant)), 100.0
-    arms = serve["split"]["arms"]
-    first = arms[0]
-    if "weight" in first:
-        share = first["weight"] / sum(arm["weight"] for arm in arms)
-    else:
-        share = (first["range"][1] - first["range"][0]) / modulo_of(serve["split"].get("by"))
-    return str(first["serve"]["variant"]), share * 100

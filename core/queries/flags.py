@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, false, func, or_, select
 
-from core.evaluation.targeting import default_share
+from core.evaluation.shares import default_share
 from core.lookups import environments, find_environment, find_flag
 from core.models import Flag, Override
 from core.sessions import Session

@@ -7,8 +7,8 @@ from sqlalchemy import and_, select
 
 from core.evaluation.ruleset import Ruleset
 from core.json_text import JsonValue
-from core.lookups import find_environment, find_flag
-from core.models import Flag, Override, Segment
+from core.lookups import find_environment, find_flag, segment_documents
+from core.models import Flag, Override
 from core.sessions import Session
 
 
@@ -48,16 +48,11 @@ def rulesets_for(session: Session, key: str, environment_key: str) -> Rulesets:
         .where(Flag.organization_id == session.organization_id, Flag.archived_at.is_(None))
     )
     known = {row.key: row for row in rows}
-    segments = session.execute(
-        select(Segment.key, Segment.condition)
-        .where(Segment.organization_id == session.organization_id)
-        .order_by(Segment.key)
-    )
     return Rulesets(
         environment.key,
         environment.revision,
         tuple(_ruleset(known[flag]) for flag in _reached(known, key)),
-        {row.key: row.condition for row in segments},
+        segment_documents(session),
     )
 
 

@@ -16,7 +16,6 @@ from core.lookups import environments, find_flag
 from core.models import Flag, Override
 from core.names import check_new_key, check_text, closest
 from core.services.change import Change
-from core.services.targeting import check_not_required, check_states
 from core.value_types import ValueType, check_value
 
 RESERVED_VARIANTS = frozenset({"inherit"})
@@ -124,6 +123,8 @@ def update_flag(change: Change, key: str, edit: Edit) -> None:
         if (value := getattr(edit, name)) is not None
     }
     if variants != flag.variants or on_variant != flag.on_variant:
+        from core.services.targeting import check_states  # deferred: few writes need it
+
         check_states(change, flag.key, flag.id, variants, on_variant)
     _update(change, flag, values)
 
@@ -145,7 +146,7 @@ def archive_flag(change: Change, key: str) -> None:
     change.require_everywhere(Permission.EDIT)
     flag = _existing(change, key)
     if flag.archived_at is None:
-        check_not_required(change, key)
+        _check_not_required(change, key)
         _update(change, flag, {"archived_at": clock.now()})
 
 
@@ -158,9 +159,15 @@ def delete_flag(change: Change, key: str) -> None:
     """The flag and its state in every environment are gone; the audit log keeps them."""
     flag = _existing(change, key)
     change.require(Permission.ADMINISTER, in_environments=environments(change.session))
-    check_not_required(change, key)
+    _check_not_required(change, key)
     change.session.execute(delete(Override).where(Override.flag_id == flag.id))
     change.session.execute(delete(Flag).where(Flag.id == flag.id))
+
+
+def _check_not_required(change: Change, key: str) -> None:
+    from core.services.targeting import check_not_required  # deferred: few writes need it
+
+    check_not_required(change, key)
 
 
 def _existing(change: Change, key: str) -> Row[Any]:

@@ -10,12 +10,11 @@ from sqlalchemy import insert, select, update
 
 from core.auth.actor import Permission
 from core.errors import ConflictError, InvalidInputError, NotFoundError
-from core.evaluation.targeting import default_share
+from core.evaluation.shares import default_share
 from core.lookups import find_environment, find_flag
 from core.models import Environment, Flag, Override
 from core.names import check_key, closest
 from core.services.change import Change
-from core.services.targeting import check_targeting
 
 
 class State(StrEnum):
@@ -98,6 +97,8 @@ def set_override(
     if variant is not None:
         targeting["serve"] = {"variant": variant}
     if rollout is not None:
+        from core.services.targeting import check_targeting  # deferred: few writes need it
+
         targeting["serve"] = _split(flag, state, variant or flag.on_variant, rollout)
         check_targeting(change, flag, environment, targeting)
     before = (

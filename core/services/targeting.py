@@ -12,7 +12,8 @@ from core.evaluation.faults import Fault
 from core.evaluation.limits import DEFAULT
 from core.evaluation.targeting import Requirement, Subject, compile_targeting
 from core.json_text import JsonValue
-from core.models import Environment, Flag, Override, Segment
+from core.lookups import segment_documents
+from core.models import Environment, Flag, Override
 from core.names import closest
 from core.services.change import Change
 from core.sessions import Session
@@ -49,16 +50,6 @@ class _Flag(Protocol):
 class _Environment(Protocol):
     @property
     def id(self) -> int: ...
-
-
-def segment_documents(session: Session) -> dict[str, JsonValue]:
-    """Every segment of the organization."""
-    rows = session.execute(
-        select(Segment.key, Segment.condition)
-        .where(Segment.organization_id == session.organization_id)
-        .order_by(Segment.key)
-    )
-    return {row.key: row.condition for row in rows}
 
 
 def check_condition(session: Session, condition: JsonValue, *, own_key: str | None = None) -> None:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.evaluation.result import ErrorCode
 from readserver.access import Admitted, admit, joined, staleness
-from readserver.answers import FLAGS, VARY, Header
+from readserver.answers import FLAGS, Header
 from readserver.bodies import read_json
 from readserver.conditional import accepts_gzip, matches
 from readserver.contexts import ContextError, UnreadableError, parse
@@ -39,7 +39,7 @@ class EvaluateEndpoint:
         counts: Counts,
         limit: ClientLimit,
         app: ASGIApp,
-        vary: bytes = VARY,
+        vary: bytes,
     ) -> None:
         """`vary` names the request's headers that an answer depends on."""
         self._provider = provider

@@ -1,13 +1,24 @@
 """`/v1/flags` and `/v1/configs`: everything the fast path does not decide."""
 
+import asyncio
 from typing import Final
 
 from starlette.types import Scope, Send
 
+from core.auth.api_keys import KeyKind
 from core.errors import ForbiddenError
+from core.snapshot.document import Snapshot
 from readserver import auth
 from readserver.access import admit, joined, staleness
-from readserver.answers import Answer, Header, Variants, not_modified_headers, start
+from readserver.answers import (
+    SNAPSHOT,
+    Answer,
+    Header,
+    Variants,
+    not_modified_headers,
+    prepare_snapshot,
+    start,
+)
 from readserver.conditional import accepts_gzip, matches
 from readserver.errors import problem, problem_of
 from readserver.fast_path import Memo, Remembered
@@ -24,13 +35,20 @@ class ServedEndpoint:
     known one must be right."""
 
     def __init__(
-        self, provider: Provider, truth: Truth, memo: Memo, counts: Counts, limit: ClientLimit
+        self,
+        provider: Provider,
+        truth: Truth,
+        memo: Memo,
+        counts: Counts,
+        limit: ClientLimit,
+        vary: bytes,
     ) -> None:
         self._provider = provider
         self._truth = truth
         self._memo = memo
         self._counts = counts
         self._limit = limit
+        self._vary = vary
 
     async def __call__(self, scope: Scope, send: Send) -> None:
         try:
@@ -49,9 +67,10 @@ class ServedEndpoint:
         path, headers = scope["path"], scope["headers"]
         admitted = await admit(self._provider, self._limit, scope)
         found, grant, credential = admitted.found, admitted.grant, admitted.credential
-        variants = found.prepared.answers.get((path, grant.kind))
-        if variants is None:
-            raise ForbiddenError("this takes a server key", hint="a client key sees results alone")
+        if path == SNAPSHOT:
+            variants = await self._snapshot(found.prepared.snapshot, grant.kind)
+        else:
+            variants = found.prepared.answers[path, grant.kind]
         stale = staleness(self._truth)
         if not stale and auth.is_canonical(credential):
             environment = found.prepared.snapshot.key.encode()
@@ -64,6 +83,12 @@ class ServedEndpoint:
             return 304, b"", message["headers"]
         message = start(200, answer.headers, found.source, *stale)
         return 200, answer.body, message["headers"]
+
+    async def _snapshot(self, snapshot: Snapshot, kind: KeyKind) -> Variants:
+        """From then on the memo has it, for this key."""
+        if kind is not KeyKind.SERVER:
+            raise ForbiddenError("this takes a server key", hint="a client key sees results alone")
+        return await asyncio.to_thread(prepare_snapshot, snapshot, vary=self._vary)
 
 
 def _negotiate(variants: Variants, headers: list[Header]) -> Answer:
