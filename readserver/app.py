@@ -62,7 +62,6 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
     """
     database = settings.require("reader_database_url")
     truth, memo, counts = Truth(), Memo(), Counts()
-    vary = cors.vary(settings.cors_origins)
     redis = _redis(settings, counts)
     postgres = PostgresStore(database, counts)
     provider = Provider(
@@ -74,7 +73,7 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
         ask_for_check=lambda: checker.soon(),
         ask_about_unknown=lambda: checker.for_unknown(),
         on_change=memo.forget,
-        prepare=partial(prepare, vary=vary),
+        prepare=partial(prepare, vary=cors.vary(settings.cors_origins)),
     )
     keys = TrustedKeys(interval=settings.check_interval, ask_for_check=lambda: checker.soon())
     checker = Checker(
@@ -110,40 +109,54 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
             _stop, [asyncio.create_task(_supervise(name, run)) for name, run in tasks]
         )
 
-        def gauges() -> Gauges:
-            return Gauges(
-                environments=len(provider),
-                age_seconds=truth.age_seconds,
-                stale=truth.is_stale,
-                postgres_up=truth.is_reachable,
-                redis_up=redis is not None and redis.is_up,
-            )
+        yield _applications(settings, provider, truth, memo, counts, redis, keys)
 
-        limit = ClientLimit(
-            rate=settings.client_rate,
-            burst=settings.client_burst,
-            addresses=ClientAddresses(settings.trusted_proxies),
+
+def _applications(
+    settings: Settings,
+    provider: Provider,
+    truth: Truth,
+    memo: Memo,
+    counts: Counts,
+    redis: RedisStore | None,
+    keys: TrustedKeys,
+) -> Applications:
+    def gauges() -> Gauges:
+        return Gauges(
+            environments=len(provider),
+            age_seconds=truth.age_seconds,
+            stale=truth.is_stale,
+            postgres_up=truth.is_reachable,
+            redis_up=redis is not None and redis.is_up,
         )
-        slow_path = ServedEndpoint(provider, truth, memo, counts, limit, vary)
 
-        def served(routes: list[BaseRoute]) -> ASGIApp:
-            others = EvaluateEndpoint(provider, truth, counts, limit, _router(routes), vary)
-            fast_path = FastPath(memo, slow_path, others, counts, limit)
-            return Cors(fast_path, settings.cors_origins) if settings.cors_origins else fast_path
+    vary = cors.vary(settings.cors_origins)
+    limit = ClientLimit(
+        rate=settings.client_rate,
+        burst=settings.client_burst,
+        addresses=ClientAddresses(settings.trusted_proxies),
+    )
+    slow_path = ServedEndpoint(provider, truth, memo, counts, limit, vary)
 
-        public = health.routes(provider, truth, redis)
-        private = [
-            *admin.routes(AuditLog(database, keys)),
-            *metrics.routes(Telemetry(counts, gauges).registry()),
-            *docs.routes(),
-        ]
-        yield Applications(
-            public=served(public),
-            admin=_router([*private, *public]),
-            both=served([*private, *public]),
-            provider=provider,
-            counts=counts,
-        )
+    def served(routes: list[BaseRoute]) -> ASGIApp:
+        others = EvaluateEndpoint(provider, truth, counts, limit, _router(routes), vary)
+        fast_path = FastPath(memo, slow_path, others, counts, limit)
+        return Cors(fast_path, settings.cors_origins) if settings.cors_origins else fast_path
+
+    database = settings.require("reader_database_url")
+    public = health.routes(provider, truth, redis)
+    private = [
+        *admin.routes(AuditLog(database, keys)),
+        *metrics.routes(Telemetry(counts, gauges).registry()),
+        *docs.routes(),
+    ]
+    return Applications(
+        public=served(public),
+        admin=_router([*private, *public]),
+        both=served([*private, *public]),
+        provider=provider,
+        counts=counts,
+    )
 
 
 def _redis(settings: Settings, counts: Counts) -> RedisStore | None:

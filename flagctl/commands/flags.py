@@ -8,14 +8,11 @@ import typer
 from core import clock
 from core.json_text import JsonValue, parse
 from flagctl import completion, output, writes
+from flagctl.flag_tables import print_flag, print_flags
 from flagctl.options import Env, OnlyEnv, parse_time, writing
 from flagctl.state import current
-from flagctl.times import relative
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from core.queries.flags import FlagDetail, FlagState, FlagSummary
     from core.services.change import Change
 
 NewKey = Annotated[str, typer.Argument(metavar="KEY", help="The flag's key.")]
@@ -225,23 +222,9 @@ def list_all(
         page = page_of_flags(
             session, Filter(env, tag, owner, match, archived, state, cursor, limit)
         )
-    here.show(page.flags, lambda: _print_flags(page.flags))
+    here.show(page.flags, lambda: print_flags(page.flags))
     if page.has_more and here.output == "table":
         output.say(f"there are more: --cursor {page.flags[-1].key}")
-
-
-def _print_flags(flags: "list[FlagSummary]") -> None:
-    environments = list(flags[0].states) if flags else []
-    columns: list[output.Column] = [
-        ("flag", lambda f: f"{f.key} (archived)" if f.archived else f.key),
-        ("type", lambda f: f.type),
-    ]
-    columns += [(name, _state_in(name)) for name in environments]
-    columns += [
-        ("changed", lambda f: relative(f.updated_at)),
-        ("description", lambda f: f.description),
-    ]
-    output.table(flags, columns, empty="no flags; `flagctl create KEY` makes one")
 
 
 def show(key: Key) -> None:
@@ -255,50 +238,7 @@ def show(key: Key) -> None:
     here = current()
     with here.reading() as session:
         flag = show_flag(session, key)
-    here.show(flag, lambda: _print_flag(flag))
-
-
-def _print_flag(flag: "FlagDetail") -> None:
-    output.fields(
-        [
-            ("flag", flag.key),
-            ("type", flag.type),
-            ("description", flag.description),
-            ("owner", flag.owner),
-            ("tags", flag.tags),
-            ("default", flag.default),
-            ("client visible", flag.client_visible),
-            ("expires", _when(flag.expires_at)),
-            ("archived", _when(flag.archived_at)),
-            ("changed", _when(flag.updated_at)),
-            ("version", flag.version),
-        ]
-    )
-    output.line("")
-    roles = {flag.off_variant: "when off"}
-    also = f" and {roles[flag.on_variant]}" if flag.on_variant in roles else ""
-    roles[flag.on_variant] = f"when on{also}"
-    output.table(
-        list(flag.variants.items()),
-        [
-            ("variant", lambda v: v[0]),
-            ("value", lambda v: _json(v[1])),
-            ("", lambda v: roles.get(v[0], "")),
-        ],
-        empty="",
-    )
-    output.line("")
-    output.table(
-        flag.environments,
-        [
-            ("environment", lambda s: s.environment),
-            ("state", lambda s: s.state),
-            ("serves", _served),
-            ("rules", lambda s: s.rules or ""),
-            ("changed", lambda s: relative(s.updated_at)),
-        ],
-        empty="no environments",
-    )
+    here.show(flag, lambda: print_flag(flag))
 
 
 @writing
@@ -415,19 +355,6 @@ def delete(key: Key) -> None:
     )
 
 
-def _served(state: "FlagState") -> str:
-    share = "" if state.percent == 100 else f" for {state.percent:g} %"
-    return f"{state.variant} = {_json(state.value)}{share}"
-
-
-def _when(moment: "datetime | None") -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC, {relative(moment)}" if moment else ""
-
-
-def _state_in(environment: str) -> Callable[[Any], object]:
-    return lambda flag: flag.states[environment]
-
-
 def _simple(
     key: str, done: str, apply: Callable[["Change"], None], *, confirmed: bool = False
 ) -> None:
@@ -459,9 +386,3 @@ def _expiry(text: str | None) -> Any:
     if text is None:
         return None
     return False if text == "never" else parse_time(text, now=clock.now(), future=True)
-
-
-def _json(value: Any) -> str:
-    from core.json_text import render
-
-    return render(value)

@@ -1,0 +1,88 @@
+"""Flags as tables: `flagctl list` and `flagctl show`."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flagctl import output
+from flagctl.times import relative
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from core.queries.flags import FlagDetail, FlagState, FlagSummary
+
+
+def print_flags(flags: "list[FlagSummary]") -> None:
+    environments = list(flags[0].states) if flags else []
+    columns: list[output.Column] = [
+        ("flag", lambda f: f"{f.key} (archived)" if f.archived else f.key),
+        ("type", lambda f: f.type),
+    ]
+    columns += [(name, _state_in(name)) for name in environments]
+    columns += [
+        ("changed", lambda f: relative(f.updated_at)),
+        ("description", lambda f: f.description),
+    ]
+    output.table(flags, columns, empty="no flags; `flagctl create KEY` makes one")
+
+
+def print_flag(flag: "FlagDetail") -> None:
+    output.fields(
+        [
+            ("flag", flag.key),
+            ("type", flag.type),
+            ("description", flag.description),
+            ("owner", flag.owner),
+            ("tags", flag.tags),
+            ("default", flag.default),
+            ("client visible", flag.client_visible),
+            ("expires", _when(flag.expires_at)),
+            ("archived", _when(flag.archived_at)),
+            ("changed", _when(flag.updated_at)),
+            ("version", flag.version),
+        ]
+    )
+    output.line("")
+    roles = {flag.off_variant: "when off"}
+    also = f" and {roles[flag.on_variant]}" if flag.on_variant in roles else ""
+    roles[flag.on_variant] = f"when on{also}"
+    output.table(
+        list(flag.variants.items()),
+        [
+            ("variant", lambda v: v[0]),
+            ("value", lambda v: _json(v[1])),
+            ("", lambda v: roles.get(v[0], "")),
+        ],
+        empty="",
+    )
+    output.line("")
+    output.table(
+        flag.environments,
+        [
+            ("environment", lambda s: s.environment),
+            ("state", lambda s: s.state),
+            ("serves", _served),
+            ("rules", lambda s: s.rules or ""),
+            ("changed", lambda s: relative(s.updated_at)),
+        ],
+        empty="no environments",
+    )
+
+
+def _served(state: "FlagState") -> str:
+    share = "" if state.percent == 100 else f" for {state.percent:g} %"
+    return f"{state.variant} = {_json(state.value)}{share}"
+
+
+def _when(moment: "datetime | None") -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC, {relative(moment)}" if moment else ""
+
+
+def _state_in(environment: str) -> Callable[[Any], object]:
+    return lambda flag: flag.states[environment]
+
+
+def _json(value: Any) -> str:
+    from core.json_text import render
+
+    return render(value)
