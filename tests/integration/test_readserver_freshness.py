@@ -1,5 +1,6 @@
 """How a change reaches a running read server, with messages and without."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from core.services import api_keys, environments
 from core.services.change import Options
 from core.services.configs import set_value
 from core.snapshot.document import Version
-from tests.support import readers
+from tests.support import proxies, readers
 from tests.support.installations import Installation
 from tests.support.readers import Prod, Reader, revision_at, switch, wait_for
 from tests.support.waiting import eventually
@@ -81,6 +82,29 @@ def test_without_any_message_the_check_finds_it(
             wait_for(reader, prod.server_key, revision, within=20)
             # One may have been under way, and others come while the answer is asked for.
             assert reader.metric("flagctl_checks_total") > checks
+
+
+def test_connections_that_were_dropped_without_a_word(
+    installation: Installation, prod: Prod
+) -> None:
+    """What pushes is deaf, and the kept connection for loads would wait for ever: the check finds
+    the change, and the load asks for a sign of life before it waits."""
+    url = installation.reader_url.reveal()
+    if "host=" not in url:
+        pytest.skip("this Postgres is not reached by a Unix socket")
+    with (
+        tempfile.TemporaryDirectory(prefix="fc-") as folder,
+        proxies.before_postgres(url, Path(folder)) as (proxy, address),
+        readers.running(
+            Path(folder),
+            {"FLAGCTL_READER_DATABASE_URL": address, "FLAGCTL_CHECK_INTERVAL": "0.5"},
+        ) as reader,
+    ):
+        assert reader.get("/v1/flags", prod.server_key).status == 200
+        for state in ("off", "on"):
+            proxy.forget()
+            wait_for(reader, prod.server_key, switch(installation, state), within=20)
+        assert reader.metric("flagctl_postgres_failures_total") == 0
 
 
 def test_a_revoked_key_is_refused_as_fast(
