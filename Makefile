@@ -61,6 +61,10 @@ fuzz: $(VENV)/.dev ## Try FUZZ=100000 altered tokens for one verdict, and 50000 
 	@FLAGCTL_TEST_FUZZ=$(or $(FUZZ),100000) $(BIN)/pytest -q tests/integration/test_verdicts_fuzz.py
 	@FLAGCTL_TEST_FUZZ=$(or $(FUZZ),50000) $(BIN)/pytest -q tests/integration/test_readserver_fuzz.py
 
+.PHONY: chaos
+chaos: $(VENV)/.dev ## Random faults under load for MINUTES=10, with every answer checked; SEED=n repeats
+	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure, as ratios within one run; takes minutes, wants wrk
 	@$(BIN)/python -m tests.benchmarks

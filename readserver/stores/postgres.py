@@ -90,8 +90,11 @@ class PostgresStore:
         return self._connection
 
     def _disconnect(self) -> None:
-        stack, self._stack, self._connection, self._driver = self._stack, None, None, None
-        if stack is not None:
+        stack, connection = self._stack, self._connection
+        self._stack = self._connection = self._driver = None
+        if stack is not None and connection is not None:
+            with contextlib.suppress(Exception):
+                connection.invalidate()  # nothing more is said on it, not even a rollback
             with contextlib.suppress(Exception):
                 stack.close()
 

@@ -34,22 +34,26 @@ def faults_of(
     sightings: Iterable[Sighting], committed: Mapping[int, Committed], *, promise: float
 ) -> list[str]:
     """Every broken promise, in words. `promise` is how many seconds an answer that does not say
-    that it is stale may lag behind a commit."""
+    that it is stale may lag behind a commit, or behind the last one that did say so."""
     said: list[str] = []
     of_worker: dict[str | int, int] = {}
     of_connection: dict[str | int, int] = {}
-    newest = _newest_by_time(committed)
+    newest, last_stale = _newest_by_time(committed), dict[str, float]()
     for sighting in sorted(sightings, key=lambda s: s.asked_at):
         said += _wrong_state(sighting, committed)
         said += _went_back(sighting, of_worker, sighting.worker, "worker")
         said += _went_back(sighting, of_connection, sighting.connection, "connection")
-        if not (sighting.is_stale or sighting.is_excused):
-            due = newest(sighting.asked_at - promise)
-            if sighting.revision < due:
-                said.append(
-                    f"{sighting.worker} answered revision {sighting.revision} more than"
-                    f" {promise:g} s after {due} was committed, and did not say that it is stale"
-                )
+        due = newest(sighting.asked_at - promise)
+        if sighting.is_stale or sighting.is_excused:
+            last_stale[sighting.worker] = sighting.asked_at
+        elif (
+            sighting.revision < due
+            and sighting.asked_at - last_stale.get(sighting.worker, 0.0) > promise
+        ):
+            said.append(
+                f"{sighting.worker} answered revision {sighting.revision} more than"
+                f" {promise:g} s after {due} was committed, and did not say that it is stale"
+            )
     return said
 
 
@@ -62,12 +66,15 @@ class Lag:
 
 
 def worst_lag(sightings: Iterable[Sighting], committed: Mapping[int, Committed]) -> Lag:
-    """Of the answers that did not say that they are stale."""
-    worst = Lag()
-    for sighting in sightings:
+    """Of the answers that did not say that they are stale, since their worker last said so."""
+    worst, last_stale = Lag(), dict[str, float]()
+    for sighting in sorted(sightings, key=lambda s: s.asked_at):
         missed = committed.get(sighting.revision + 1)
-        if missed is not None and not (sighting.is_stale or sighting.is_excused):
-            seconds = sighting.asked_at - missed.known_at
+        if sighting.is_stale or sighting.is_excused:
+            last_stale[sighting.worker] = sighting.asked_at
+        elif missed is not None:
+            since = max(missed.known_at, last_stale.get(sighting.worker, 0.0))
+            seconds = sighting.asked_at - since
             worst = max(worst, Lag(seconds, sighting.asked_at), key=lambda lag: lag.seconds)
     return worst
 

@@ -47,7 +47,7 @@ class Proxy:
         self._close_all()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        with suppress(OSError, asyncio.CancelledError):  # the end of the loop
             there, back = await asyncio.open_unix_connection(str(self.target))
             self._writers |= {writer, back}
             number = self._remembered
