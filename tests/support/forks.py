@@ -1,7 +1,7 @@
-"""Read servers that begin where their imports end, forked from a process that has done them.
+"""Programs that begin where their imports end, forked from a process that has done them.
 
-A suite starts well over a hundred; each is a process of its own all the same, with the environment,
-folder and log that it is given, and runs the program's own `main`.
+A suite starts well over a hundred read servers; each is a process of its own all the same, with the
+environment, folder and log that it is given, and runs the program's own `main`.
 """
 
 import multiprocessing
@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -26,13 +26,19 @@ class Process(Protocol):
 
 
 class Fork:
-    """`python -m readserver` in all but its start."""
+    """`python -m readserver`, or flagctl with `arguments`, in all but its start."""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environ: Mapping[str, str],
+        log: Path,
+        arguments: Sequence[str] | None = None,
+    ) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["readserver.__main__", __name__])
-        arguments = (str(folder), dict(environ), str(log))
-        self._process = context.Process(target=_serve, args=arguments, daemon=True)
+        context.set_forkserver_preload(["readserver.__main__", "flagctl.main", __name__])
+        given = (str(folder), dict(environ), str(log), arguments)
+        self._process = context.Process(target=_run, args=given, daemon=True)
         self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
@@ -44,7 +50,7 @@ class Fork:
         self._process.join(timeout)
         code = self._process.exitcode
         if code is None:
-            raise subprocess.TimeoutExpired("readserver", timeout or 0)
+            raise subprocess.TimeoutExpired("a fork", timeout or 0)
         return code
 
     def send_signal(self, sig: int, /) -> None:
@@ -55,12 +61,18 @@ class Fork:
         self.send_signal(signal.SIGKILL)
 
 
-def _serve(folder: str, environ: dict[str, str], log: str) -> None:
-    from readserver.__main__ import main  # where it was imported already
+def _run(folder: str, environ: dict[str, str], log: str, arguments: Sequence[str] | None) -> None:
+    from flagctl.main import run  # where both were imported already
+    from readserver.__main__ import main
 
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environ)
     with Path(log).open("ab") as file:
         os.dup2(file.fileno(), 2)
-    sys.exit(main())
+        if arguments is not None:
+            os.dup2(file.fileno(), 1)
+    if arguments is None:
+        sys.exit(main())
+    sys.argv = ["flagctl", *arguments]
+    run()

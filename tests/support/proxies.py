@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +14,16 @@ _PIECE = 65_536  # bytes
 @dataclass
 class Proxy:
     """`is_silent` swallows whatever comes, as a firewall that forgot a connection; `delay` is in
-    seconds, for each piece in each direction."""
+    seconds, for each piece in each direction.
+
+    `watch` hears of each piece that a client sends, "before" and "after" it is passed on; its False
+    hangs up."""
 
     listening: Path
     target: Path
     is_silent: bool = False
     delay: float = 0.0
+    watch: Callable[[str], bool] = lambda _moment: True
     _remembered: int = 0  # connections of an earlier number are forgotten
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _loop: asyncio.AbstractEventLoop | None = None
@@ -53,7 +57,8 @@ class Proxy:
             number = self._remembered
             try:
                 await asyncio.gather(
-                    self._pass(reader, back, number), self._pass(there, writer, number)
+                    self._pass(reader, back, number, self.watch),
+                    self._pass(there, writer, number, lambda _moment: True),
                 )
             finally:
                 self._writers -= {writer, back}
@@ -61,15 +66,23 @@ class Proxy:
         writer.close()
 
     async def _pass(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, number: int
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        number: int,
+        watch: Callable[[str], bool],
     ) -> None:
         with suppress(OSError, RuntimeError):
             while piece := await source.read(_PIECE):
                 if self.delay:
                     await asyncio.sleep(self.delay)
+                if not watch("before"):
+                    break
                 if not self._swallows(number):
                     sink.write(piece)
                     await sink.drain()
+                if not watch("after"):
+                    break
         if not self._swallows(number):
             sink.close()
 
