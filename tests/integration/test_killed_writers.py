@@ -130,6 +130,6 @@ def nobody_writes(installation: Installation) -> bool:
     """No transaction is left of a process that was killed."""
     query = (
         "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
-        " AND application_name LIKE 'flagctl %' AND application_name <> 'flagctl readserver'"
+        " AND application_name = 'flagctl'"
     )
     return not installation.ask(query)
