@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
+from statistics import quantiles
 from typing import Final
 
 from core.errors import FlagctlError
@@ -35,6 +36,7 @@ class Soak:
     random: Random
     clients: list[Client]
     begun: list[tuple[float, str]] = field(default_factory=list)
+    spans: list[tuple[float, float, str]] = field(default_factory=list)
     writes: int = 0
     refused: int = 0
 
@@ -51,18 +53,30 @@ class Soak:
         """One fault after the other; one in three comes while another lasts."""
         while time.monotonic() < until:
             names = self.random.sample(sorted(FAULTS), 2 if self.random.random() < 1 / 3 else 1)
+            began = time.monotonic()
             with ExitStack() as stack:
                 for name in _compatible(names):
                     self.begun.append((time.monotonic(), name))
                     stack.enter_context(FAULTS[name](self.world, self.random))
                     time.sleep(self.random.uniform(0.2, 1.0))
                 time.sleep(self.random.uniform(0.5, 4.0))
+            self.spans.append((began, time.monotonic(), _subject(" ".join(names))))
             time.sleep(self.random.uniform(0.2, 3.0))
 
     def around(self, at: float) -> str:
         """The last faults that had begun by then."""
         last = [f"{name} {at - began:.1f} s before" for began, name in self.begun if began <= at]
         return f"({', '.join(last[-2:])})"
+
+    def p99(self) -> dict[str, float]:
+        """Milliseconds, by what was broken while it was asked; what a held reader answers late is
+        no part of it."""
+        took: dict[str, list[float]] = {}
+        for client in self.clients:
+            for asked_at, seconds in client.took:
+                subject = next((s for a, b, s in self.spans if a <= asked_at <= b), "nothing")
+                took.setdefault(subject, []).append(seconds * 1000)
+        return {name: quantiles(all_, n=100)[98] for name, all_ in took.items() if len(all_) > 99}
 
     def converged(self) -> list[str]:
         """After the last fault every reader comes to the last revision."""
@@ -131,11 +145,13 @@ def report(soak: Soak, faults: list[str]) -> int:
         print(f"  {count:4} × {name}")
     print(
         f"{soak.writes} changes committed, {soak.refused} refused;"
-        f" {sum(c.requests for c in soak.clients)} answers,"
+        f" {sum(len(c.took) for c in soak.clients)} answers,"
         f" {sum(s.is_stale for s in sightings)} said that they are stale;"
         f" the oldest that did not: {worst.seconds:.2f} s {soak.around(worst.asked_at)}"
         f" (promise {PROMISE:g} s); {len(failures)} failed reads, {len(faults)} broken promises"
     )
+    broken = ", ".join(f"{name} {ms:.1f}" for name, ms in sorted(soak.p99().items()))
+    print(f"p99 in ms, by what was broken: {broken}")
     for line in [*failures[:20], *faults[:20]]:
         print(f"  ! {line}")
     return 1 if failures or faults or not judged else 0

@@ -25,7 +25,7 @@ class Client:
     seat: Seat
     sightings: list[Sighting] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    requests: int = 0
+    took: list[tuple[float, float]] = field(default_factory=list)  # asked at, seconds
     _warm: int = 0  # the generation that has answered 200
 
     def run(self, stop: threading.Event) -> None:
@@ -59,7 +59,7 @@ class Client:
                 return
             asked_at, worker = time.monotonic(), self.seat.worker
             status, stale, revision, value, modulus = ask(connection, self.world.key)
-            self.requests += 1
+            self.took.append((asked_at, time.monotonic() - asked_at))
             if status == 200:
                 self._warm = generation
                 excused = self.seat.held_until > asked_at
