@@ -127,9 +127,12 @@ class EvaluateEndpoint:
 
 
 def _etag(route: str, admitted: Admitted, context: Mapping[str, Any]) -> bytes:
-    """Of everything that decides the answer: the snapshot, what the key sees, and the context."""
-    snapshot = admitted.found.prepared.snapshot
-    state = (snapshot.environment_id, snapshot.epoch, snapshot.stamp)
+    """Of everything that decides the answer: the snapshot, the last timed change, what the key
+    sees, and the context."""
+    prepared = admitted.found.prepared
+    snapshot = prepared.snapshot
+    instant = prepared.since.isoformat() if prepared.since is not None else None
+    state = (snapshot.environment_id, snapshot.epoch, snapshot.stamp, instant)
     said = json.dumps([route, *state, admitted.grant.kind, context], sort_keys=True)
     digest = hashlib.sha256(said.encode()).hexdigest()[:24]
     return f'"{snapshot.revision}-{digest}"'.encode()

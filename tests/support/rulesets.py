@@ -1,5 +1,6 @@
 """Random environments and contexts: a few flags with rules, segments and prerequisites."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
@@ -7,6 +8,8 @@ from hypothesis import strategies as st
 from core.evaluation.operators import MANY, NONE, OPERATORS
 from core.evaluation.ruleset import Ruleset
 
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+EXPIRIES = (None, None, *(NOW + timedelta(hours=hours) for hours in (-1, 0, 1, 2)))
 VARIANTS: dict[str, Any] = {"on": True, "off": False}
 ATTRIBUTES = ("targetingKey", "plan", "n", "user.id")
 _VALUES: st.SearchStrategy[Any] = st.one_of(
@@ -96,7 +99,10 @@ def environments(draw: st.DrawFn) -> tuple[list[Ruleset], dict[str, Any]]:
             document["requires"] = [{"flag": flags[-1].key, "variants": variants}]
         enabled = draw(st.sampled_from([True, True, True, False]))
         flags.append(
-            Ruleset(f"f{number}", "boolean", VARIANTS, "on", "off", enabled, document, f"s{number}")
+            Ruleset(
+                *(f"f{number}", "boolean", VARIANTS, "on", "off", enabled, document, f"s{number}"),
+                expires_at=draw(st.sampled_from(EXPIRIES)),
+            )
         )
     return flags, segments
 

@@ -57,6 +57,7 @@ def test_evaluating(world: CommandLine) -> None:
         "rule": rule,
         "environment": "prod",
         "revision": found["revision"],
+        "version": found["version"],
     }
     assert evaluated(world)["reason"] == "DEFAULT"
     assert evaluated(world, "--context", "plan=pro")["reason"] == "DEFAULT"
