@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from core.evaluation.conditions import Predicate, Scope, compile_condition
+from core.evaluation.conditions import Scope, Segment, compile_condition
 from core.evaluation.context import Context
 from core.evaluation.faults import Fault
-from core.evaluation.limits import DEFAULT, Limits
+from core.evaluation.limits import READABLE, Limits
 from core.evaluation.result import ErrorCode, Reason, Result
 from core.evaluation.ruleset import Ruleset, Segments
 from core.evaluation.targeting import Requirement, Subject, Targeting, compile_targeting
@@ -37,6 +37,7 @@ class Program:
     ruleset: Ruleset
     decide: Decide
     constant: Result | None
+    asks: int = 1  # flags, itself among them
     targeting: Targeting | None = None  # None when off, expired, or not readable
     fault: Fault | None = None
 
@@ -48,19 +49,27 @@ class Engine:
     from the one until right before the other this engine's answers hold.
     """
 
-    __slots__ = ("_constants", "_decisions", "changed_at", "changes_at", "programs", "segments")
+    __slots__ = (
+        "_constants",
+        "_decisions",
+        "changed_at",
+        "changes_at",
+        "limits",
+        "programs",
+        "segments",
+    )
 
     def __init__(
         self,
         flags: Iterable[Ruleset],
         segments: Segments | None = None,
-        limits: Limits = DEFAULT,
+        limits: Limits = READABLE,
         *,
         at: datetime,
     ) -> None:
-        flags = tuple(flags)
+        flags, self.limits = tuple(flags), limits
         self.changed_at, self.changes_at = around(flags, at)
-        self.segments: Mapping[str, Predicate] = dict(compile_segments(segments or {}, limits))
+        self.segments: Mapping[str, Segment] = dict(compile_segments(segments or {}, limits))
         self.programs = _Compiler(flags, Scope(self.segments, limits), limits, at).programs
         self._constants = {k: p.constant for k, p in self.programs.items() if p.constant}
         self._decisions = {k: p.decide for k, p in self.programs.items() if not p.constant}
@@ -80,18 +89,21 @@ class Engine:
 
 
 def compile_segments(
-    documents: Segments, limits: Limits = DEFAULT
-) -> Iterator[tuple[str, Predicate]]:
-    """Each after those that it names. What names a missing one, or itself, is left out."""
-    done: dict[str, Predicate] = {}
+    documents: Segments, limits: Limits = READABLE
+) -> Iterator[tuple[str, Segment]]:
+    """Each after those that it names. What names a missing one, or itself, is left out; so is what
+    is too large."""
+    done: dict[str, Segment] = {}
     waiting = dict(documents)
     for _ in range(limits.depth):
-        ready: dict[str, Predicate] = {}
+        ready: dict[str, Segment] = {}
         for key, document in waiting.items():
+            scope = Scope(done, limits)
             try:
-                ready[key] = compile_condition(document, Scope(done, limits, limits.nodes))
+                test = compile_condition(document, scope)
             except Fault:
                 continue
+            ready[key] = Segment(test, scope.depth, scope.nodes)
         if not ready:
             return
         done.update(ready)
@@ -145,17 +157,21 @@ class _Compiler:
             return Program(flag, lambda _: off, off)
         subject = Subject(flag.key, flag.variants, flag.on_variant, flag.salt)
         targeting = compile_targeting(flag.targeting, subject, self._scope)
-        gates = [(r, self._required(r)) for r in targeting.requires]
+        required = [(r, self._required(r)) for r in targeting.requires]
+        asks = 1 + sum(program.asks for _, program in required)
+        if asks > self._limits.asked:
+            raise Fault(f"more than {self._limits.asked} flags to ask", "requires")
         decide, constant = _decision(targeting, off)
-        if gates:
+        if required:
+            gates = [(requirement, program.decide) for requirement, program in required]
             decide, constant = _gated(gates, decide, off), None
-        return Program(flag, decide, constant, targeting)
+        return Program(flag, decide, constant, asks, targeting)
 
-    def _required(self, requirement: Requirement) -> Decide:
+    def _required(self, requirement: Requirement) -> Program:
         program = self._program(requirement.flag)
         if program is None:
             raise Fault(f"there is no flag {requirement.flag!r}", "requires")
-        return program.decide
+        return program
 
 
 def _decision(targeting: Targeting, off: Result) -> tuple[Decide, Result | None]:

@@ -113,7 +113,7 @@ def _rules(
 ) -> Any:
     compiled = program.targeting.rules if program.targeting is not None else ()
     for rule, written in zip(compiled, document.get("rules", []), strict=True):
-        asked = _ask(written["when"], Scope(engine.segments), segments, context)
+        asked = _ask(written["when"], Scope(engine.segments, engine.limits), segments, context)
         served = asked.held and rule.serve.serves(context)
         bucket = _bucket(rule.serve, context) if asked.held else None
         yield RuleAsked(

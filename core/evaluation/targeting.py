@@ -88,7 +88,7 @@ def _default(document: Mapping[str, Any], subject: Subject, has_rules: bool) -> 
 
 def _rules(documents: object, subject: Subject, scope: Scope) -> tuple[Rule, ...]:
     if not isinstance(documents, list) or len(documents) > scope.limits.rules:
-        raise Fault(f"a list of at most {scope.limits.rules} rules", "rules")
+        raise Fault(f"a list of at most {scope.limits.rules} rules", "rules", limit="rules")
     found: dict[str, Rule] = {}
     for index, document in enumerate(documents):
         try:

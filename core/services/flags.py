@@ -162,7 +162,7 @@ def delete_flag(change: Change, key: str) -> None:
 
 
 def _check_not_required(change: Change, key: str) -> None:
-    from core.services.targeting import check_not_required  # deferred: few writes need it
+    from core.services.prerequisites import check_not_required  # deferred: few writes need it
 
     check_not_required(change, key)
 

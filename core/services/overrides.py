@@ -102,7 +102,7 @@ def set_override(
         from core.services.targeting import check_targeting  # deferred: few writes need it
 
         targeting["serve"] = _split(flag, state, variant or flag.on_variant, rollout)
-        check_targeting(change, flag, environment, targeting)
+        check_targeting(change, flag, environment, targeting, targeting)
     before = (
         (current.enabled, current.targeting) if current is not None else (None, EMPTY_TARGETING)
     )

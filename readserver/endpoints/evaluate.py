@@ -14,7 +14,7 @@ from readserver.access import Admitted, admit, joined, staleness
 from readserver.answers import FLAGS, Header
 from readserver.bodies import read_json
 from readserver.conditional import accepts_gzip, matches
-from readserver.contexts import ContextError, UnreadableError, parse
+from readserver.contexts import Bounds, ContextError, UnreadableError, parse
 from readserver.errors import problem, problem_of
 from readserver.provider import Provider
 from readserver.rate_limit import ClientLimit
@@ -40,6 +40,7 @@ class EvaluateEndpoint:
         limit: ClientLimit,
         app: ASGIApp,
         vary: bytes,
+        bounds: Bounds,
     ) -> None:
         """`vary` names the request's headers that an answer depends on."""
         self._provider = provider
@@ -48,6 +49,7 @@ class EvaluateEndpoint:
         self._limit = limit
         self._app = app
         self._vary = vary
+        self._bounds = bounds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope.get("path", "")
@@ -81,7 +83,7 @@ class EvaluateEndpoint:
 
     async def _answer(self, scope: Scope, receive: Receive, route: str, key: str | None) -> Answer:
         admitted = await admit(self._provider, self._limit, scope)
-        context = parse(await read_json(scope, receive))
+        context = parse(await read_json(scope, receive, self._bounds.size), self._bounds.depth)
         evaluations = admitted.found.prepared.evaluations[admitted.grant.kind]
         if key is not None:
             result = evaluations.evaluate(key, context)

@@ -21,6 +21,13 @@ from tests.support.installations import Cluster, Installation
 from tests.support.readers import Answer, Reader
 
 BULK = "/ofrep/v1/evaluate/flags"
+# What may be written says nothing about what is read.
+BOUNDS = {
+    "FLAGCTL_CONDITION_DEPTH": "1",
+    "FLAGCTL_LIST_VALUES": "1",
+    "FLAGCTL_CONTEXT_DEPTH": "24",
+    "FLAGCTL_CONTEXT_BYTES": "1000000",
+}
 LAYOUT = flags.Definition(
     "checkout_layout",
     ValueType.STRING,
@@ -98,5 +105,6 @@ def running(cluster: Cluster, folder: Path) -> Iterator[World]:
     """Such a world in an installation of its own."""
     with cluster.installation() as installation:
         server, client = define(installation)
-        with readers.running(folder, readers.settings_for(installation)) as reader:
+        settings = readers.settings_for(installation) | BOUNDS
+        with readers.running(folder, settings) as reader:
             yield World(installation, reader, server, client)

@@ -120,6 +120,24 @@ def test_a_circle_of_prerequisites_ends() -> None:
     assert {decided(one, two).variant, decided(two, one).variant} == {"off"}
 
 
+def test_nobody_asks_without_end() -> None:
+    """Ten levels of four flags, each of which requires all four below it: 4 ** 10 questions."""
+    flags = [
+        flag(
+            f"f{level}-{number}",
+            requires=[{"flag": f"f{level - 1}-{n}", "variants": ["on"]} for n in range(4)]
+            if level
+            else [],
+        )
+        for level in range(10)
+        for number in range(4)
+    ]
+    programs = Engine(flags, at=NOW).programs
+    assert [programs[f"f{level}-0"].asks for level in range(5)] == [1, 5, 21, 85, 341]
+    assert str(programs["f5-0"].fault) == "requires: more than 500 flags to ask"
+    assert all(programs[f"f{level}-0"].decide({}).variant == "off" for level in range(5, 10))
+
+
 def test_segments_nest() -> None:
     found = flag(rules=[rule("a", {"variant": "third"}, {"segment": "outer"})])
     segments = {"outer": {"not": {"segment": "inner"}}, "inner": IN_BERLIN}
