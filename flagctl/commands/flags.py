@@ -162,7 +162,8 @@ def create(
     """Create a flag.
 
     \b
-    flagctl create new_checkout --description "New checkout flow" --expires 2027-06-30
+    flagctl create new_checkout --description "New checkout flow"
+    flagctl create winter_sale --owner shop --expires 2027-02-01
     flagctl create layout --type string --variant a='"a"' --variant b='"b"' \\
         --on-variant a --off-variant b
     """

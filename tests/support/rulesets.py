@@ -14,7 +14,8 @@ VARIANTS: dict[str, Any] = {"on": True, "off": False}
 ATTRIBUTES = ("targetingKey", "plan", "n", "user.id")
 _VALUES: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from(["", "a", "b", "pro", "1.0.0", "2.1.0-rc.1", "2026-01-01T00:00:00Z"]),
-    st.sampled_from(["10.0.0.1", "::1", "é"]),
+    st.sampled_from(["10.0.0.1", "::1", "é", "1.0", "2.1.0+7", "2.1.0-rc.10", "2.1.0-1"]),
+    st.sampled_from(["2025-06-01T10:00:00z", "2025-06-01 12:00:00.5+02:00"]),
     st.integers(-2, 2),
     st.sampled_from([0.5, 1.0, 1e21]),
     st.booleans(),

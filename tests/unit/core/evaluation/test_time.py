@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from core.evaluation.engine import Engine
 from core.evaluation.explain import explain
@@ -55,6 +55,7 @@ def test_what_is_kept_for_timed_changes_is_not_passed_over() -> None:
     )
 
 
+@settings(max_examples=40)
 @given(environments(), contexts())
 def test_answers_change_at_the_named_instants_alone(environment: Any, context: Any) -> None:
     flags, segments = environment
