@@ -72,6 +72,14 @@ NUMBERS: Final = {
     "client_burst": Bounds(1, 100_000, "requests"),
     "header_timeout": Bounds(0.05, 600, "seconds"),
     "body_timeout": Bounds(0.05, 3_600, "seconds"),
+    # What may be written; at most what readers take (core/evaluation/limits.py).
+    "condition_depth": Bounds(1, 64, "levels", whole=True),
+    "condition_parts": Bounds(1, 10_000, "conditions", whole=True),
+    "list_values": Bounds(1, 100_000, "values", whole=True),
+    "flag_rules": Bounds(1, 10_000, "rules", whole=True),
+    # What a reader takes with a question.
+    "context_depth": Bounds(1, 64, "levels", whole=True),
+    "context_bytes": Bounds(1_024, 16_777_216, "bytes", whole=True),
 }
 LISTS: Final[dict[str, Callable[[str], tuple[Any, ...]]]] = {
     "cors_origins": origins,
@@ -142,6 +150,12 @@ class Settings:
     trusted_proxies: tuple[Network, ...] = ()
     header_timeout: float = 10.0  # seconds
     body_timeout: float = 30.0  # seconds
+    condition_depth: int = 32
+    condition_parts: int = 1_000
+    list_values: int = 10_000
+    flag_rules: int = 1_000
+    context_depth: int = 32
+    context_bytes: int = 1_048_576
     sources: Mapping[str, Source] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     libpq_password: str | None = None  # the variable that libpq would take one from

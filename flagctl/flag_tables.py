@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def print_flags(flags: "list[FlagSummary]") -> None:
     environments = list(flags[0].states) if flags else []
     columns: list[output.Column] = [
-        ("flag", lambda f: f"{f.key} (archived)" if f.archived else f.key),
+        ("flag", lambda f: f"{f.key}{_mark(f)}"),
         ("type", lambda f: f.type),
     ]
     columns += [(name, _state_in(name)) for name in environments]
@@ -36,7 +36,8 @@ def print_flag(flag: "FlagDetail") -> None:
             ("tags", flag.tags),
             ("default", flag.default),
             ("client visible", flag.client_visible),
-            ("expires", _when(flag.expires_at)),
+            ("expired" if flag.expired else "expires", _when(flag.expires_at)),
+            ("permanent", flag.permanent or ""),
             ("archived", _when(flag.archived_at)),
             ("changed", _when(flag.updated_at)),
             ("version", flag.version),
@@ -67,6 +68,12 @@ def print_flag(flag: "FlagDetail") -> None:
         ],
         empty="no environments",
     )
+
+
+def _mark(flag: "FlagSummary") -> str:
+    if flag.archived:
+        return " (archived)"
+    return " (expired)" if flag.expired else ""
 
 
 def _served(state: "FlagState") -> str:

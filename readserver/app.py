@@ -21,6 +21,7 @@ from readserver.audit_log import AuditLog
 from readserver.broadcast import RedisSubscriber
 from readserver.checker import Checker
 from readserver.client_address import ClientAddresses
+from readserver.contexts import Bounds
 from readserver.cors import Cors
 from readserver.endpoints import admin, docs, health, metrics
 from readserver.endpoints.evaluate import EvaluateEndpoint
@@ -136,10 +137,12 @@ def _applications(
         burst=settings.client_burst,
         addresses=ClientAddresses(settings.trusted_proxies),
     )
+    bounds = Bounds(depth=settings.context_depth, size=settings.context_bytes)
     slow_path = ServedEndpoint(provider, truth, memo, counts, limit, vary)
 
     def served(routes: list[BaseRoute]) -> ASGIApp:
-        others = EvaluateEndpoint(provider, truth, counts, limit, _router(routes), vary)
+        router = _router(routes)
+        others = EvaluateEndpoint(provider, truth, counts, limit, router, vary, bounds)
         fast_path = FastPath(memo, slow_path, others, counts, limit)
         return Cors(fast_path, settings.cors_origins) if settings.cors_origins else fast_path
 

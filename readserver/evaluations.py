@@ -21,10 +21,11 @@ _DETAILS: Final = "this flag splits by an attribute that the context does not ha
 class Evaluations:
     """What one kind of key sees of an environment."""
 
-    __slots__ = ("_decisions", "_fragments", "_is_server", "_snapshot")
+    __slots__ = ("_decisions", "_fragments", "_is_server", "_programs", "_snapshot")
 
     def __init__(self, snapshot: Snapshot, engine: Engine, kind: KeyKind) -> None:
         self._snapshot = snapshot
+        self._programs = engine.programs
         self._is_server = kind is KeyKind.SERVER
         seen = {
             key: program
@@ -75,11 +76,14 @@ class Evaluations:
         metadata: dict[str, Any] = {
             "revision": self._snapshot.revision,
             "environment": self._snapshot.key,
+            "version": self._programs[result.key].ruleset.version,
         }
         if self._is_server and result.rule is not None:
             metadata["rule"] = result.rule
         if self._is_server and result.prerequisite is not None:
             metadata["prerequisite"] = result.prerequisite
+        if self._is_server and result.expired:
+            metadata["expired"] = True
         return document | {
             "reason": result.reason,
             "variant": result.variant,

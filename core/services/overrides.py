@@ -32,6 +32,7 @@ class Result:
     variant: str
     revision: int
     percent: float = 100.0  # of whom it serves the variant to
+    expires_at: datetime | None = None  # the flag's; from then on it is off, whatever is set
 
 
 class Place(NamedTuple):
@@ -53,6 +54,7 @@ class FlagRow(NamedTuple):
     off_variant: str
     default_enabled: bool
     archived_at: datetime | None
+    expires_at: datetime | None
     salt: str
 
 
@@ -100,7 +102,7 @@ def set_override(
         from core.services.targeting import check_targeting  # deferred: few writes need it
 
         targeting["serve"] = _split(flag, state, variant or flag.on_variant, rollout)
-        check_targeting(change, flag, environment, targeting)
+        check_targeting(change, flag, environment, targeting, targeting)
     before = (
         (current.enabled, current.targeting) if current is not None else (None, EMPTY_TARGETING)
     )
@@ -206,4 +208,4 @@ def _result(flag: FlagRow, environment: Place, state: State, targeting: dict[str
     served, percent = default_share(targeting, flag.on_variant)
     if not enabled:
         served, percent = flag.off_variant, 100.0
-    return Result(state, enabled, served, environment.revision, percent)
+    return Result(state, enabled, served, environment.revision, percent, flag.expires_at)

@@ -15,7 +15,7 @@ from core.auth.api_keys import KeyKind
 from core.evaluation.ruleset import Ruleset
 from core.snapshot.document import Auth, Config, KeyGrant, Served, Snapshot, Version
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 
 class RefusedError(ValueError):
@@ -89,6 +89,8 @@ def _encode_flag(flag: Ruleset) -> list[Any]:
         flag.targeting,
         flag.salt,
         flag.client_visible,
+        _encode_time(flag.expires_at),
+        flag.version,
     ]
 
 
@@ -107,7 +109,7 @@ def decode(data: bytes) -> Snapshot:
         raise RefusedError(f"its format is not {FORMAT}")
     try:
         return _snapshot(document)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (LookupError, TypeError, ValueError, AttributeError):
         raise RefusedError("it is not a whole snapshot") from None
 
 
@@ -120,7 +122,7 @@ def _snapshot(document: dict[str, Any]) -> Snapshot:
         revision=revision,
         stamp=stamp,
         served=Served(
-            flags=tuple(Ruleset(*fields) for fields in document["flags"]),
+            flags=tuple(map(_decode_flag, document["flags"])),
             configs=tuple(Config(*fields) for fields in document["configs"]),
             segments=dict(document["segments"]),
         ),
@@ -131,6 +133,11 @@ def _snapshot(document: dict[str, Any]) -> Snapshot:
             }
         ),
     )
+
+
+def _decode_flag(fields: list[Any]) -> Ruleset:
+    fields[9] = _decode_time(fields[9])
+    return Ruleset(*fields)
 
 
 def _decode_time(text: str | None) -> datetime | None:

@@ -12,6 +12,7 @@ from core.auth.api_keys import KeyKind
 from core.db import translated
 from core.evaluation.conditions import named_segments
 from core.evaluation.ruleset import Ruleset, Segments
+from core.flag_versions import SERVED_VERSION
 from core.models import (
     ApiKey,
     Config,
@@ -63,6 +64,8 @@ _FLAGS: Final = (
         Flag.default_enabled,
         Flag.client_visible,
         Flag.salt,
+        Flag.expires_at,
+        SERVED_VERSION,
         Override.enabled.label("override_enabled"),
         cast(Override.targeting, Text).label("targeting"),
     )
@@ -171,6 +174,8 @@ def _readable_flags(rows: Iterable[Any]) -> Iterable[Ruleset]:
             targeting=targeting,
             salt=row.salt,
             client_visible=row.client_visible,
+            expires_at=row.expires_at,
+            version=row.served_version,
         )
 
 

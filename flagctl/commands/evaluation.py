@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from core import clock
 from core.errors import CheckFailedError, InvalidInputError, NotFoundError
 from flagctl import completion, output
 from flagctl.contexts_given import context_of, contexts_in
@@ -117,7 +118,7 @@ def _load(here: State, key: str, env: str | None) -> "tuple[Rulesets, Engine]":
 
     with here.reading() as session:
         rulesets = rulesets_for(session, key, here.environment(env))
-    return rulesets, Engine(rulesets.flags, rulesets.segments)
+    return rulesets, Engine(rulesets.flags, rulesets.segments, at=clock.now())
 
 
 def _here(here: State, key: str, env: str | None, context: dict[str, Any]) -> dict[str, Any]:
@@ -141,7 +142,10 @@ def _document(rulesets: "Rulesets", result: Any) -> dict[str, Any]:
         "rule": result.rule,
         "environment": rulesets.environment,
         "revision": rulesets.revision,
+        "version": rulesets.versions[result.key],
     }
+    if result.expired:
+        found["expired"] = True
     if result.error is not None:
         found["error"] = result.error
     return found
@@ -164,7 +168,10 @@ def _from_server(
         "rule": metadata.get("rule"),
         "environment": metadata.get("environment"),
         "revision": metadata.get("revision"),
+        "version": metadata.get("version"),
     }
+    if metadata.get("expired"):
+        found["expired"] = True
     if "errorCode" in answer:
         found["error"] = answer["errorCode"]
     return found
@@ -223,9 +230,10 @@ def _print_summary(here: State, results: Iterable[Any]) -> None:
 def _print(document: dict[str, Any]) -> None:
     rule = f", rule {document['rule']}" if document["rule"] else ""
     error = f", {document['error']}" if "error" in document else ""
+    expired = ", expired" if "expired" in document else ""
     output.line(
         f"{document['key']} is {_json(document['value'])} in {document['environment']}"
-        f" · variant {document['variant']}, {document['reason']}{rule}{error},"
+        f" · variant {document['variant']}, {document['reason']}{expired}{rule}{error},"
         f" revision {document['revision']}"
     )
 

@@ -14,7 +14,7 @@ from readserver.access import Admitted, admit, joined, staleness
 from readserver.answers import FLAGS, Header
 from readserver.bodies import read_json
 from readserver.conditional import accepts_gzip, matches
-from readserver.contexts import ContextError, UnreadableError, parse
+from readserver.contexts import Bounds, ContextError, UnreadableError, parse
 from readserver.errors import problem, problem_of
 from readserver.provider import Provider
 from readserver.rate_limit import ClientLimit
@@ -40,6 +40,7 @@ class EvaluateEndpoint:
         limit: ClientLimit,
         app: ASGIApp,
         vary: bytes,
+        bounds: Bounds,
     ) -> None:
         """`vary` names the request's headers that an answer depends on."""
         self._provider = provider
@@ -48,6 +49,7 @@ class EvaluateEndpoint:
         self._limit = limit
         self._app = app
         self._vary = vary
+        self._bounds = bounds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope.get("path", "")
@@ -81,7 +83,7 @@ class EvaluateEndpoint:
 
     async def _answer(self, scope: Scope, receive: Receive, route: str, key: str | None) -> Answer:
         admitted = await admit(self._provider, self._limit, scope)
-        context = parse(await read_json(scope, receive))
+        context = parse(await read_json(scope, receive, self._bounds.size), self._bounds.depth)
         evaluations = admitted.found.prepared.evaluations[admitted.grant.kind]
         if key is not None:
             result = evaluations.evaluate(key, context)
@@ -127,9 +129,12 @@ class EvaluateEndpoint:
 
 
 def _etag(route: str, admitted: Admitted, context: Mapping[str, Any]) -> bytes:
-    """Of everything that decides the answer: the snapshot, what the key sees, and the context."""
-    snapshot = admitted.found.prepared.snapshot
-    state = (snapshot.environment_id, snapshot.epoch, snapshot.stamp)
+    """Of everything that decides the answer: the snapshot, the last timed change, what the key
+    sees, and the context."""
+    prepared = admitted.found.prepared
+    snapshot = prepared.snapshot
+    instant = prepared.since.isoformat() if prepared.since is not None else None
+    state = (snapshot.environment_id, snapshot.epoch, snapshot.stamp, instant)
     said = json.dumps([route, *state, admitted.grant.kind, context], sort_keys=True)
     digest = hashlib.sha256(said.encode()).hexdigest()[:24]
     return f'"{snapshot.revision}-{digest}"'.encode()

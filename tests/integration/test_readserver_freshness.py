@@ -2,16 +2,17 @@
 
 import tempfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
-from core import notifications
+from core import clock, notifications
 from core.cache import keys
 from core.cache.invalidation import Change, announce
-from core.services import api_keys, environments
+from core.services import api_keys, environments, flags
 from core.services.change import Options
 from core.services.configs import set_value
 from core.snapshot.document import Version
@@ -55,6 +56,26 @@ def test_a_change_is_served_at_once(installation: Installation, prod: Prod, tmp_
             revision = switch(installation, state)
             wait_for(reader, prod.server_key, revision, within=20)
             assert is_on(reader, prod.server_key) is (state == "on")
+        expires(installation, prod, reader)
+
+
+def expires(installation: Installation, prod: Prod, reader: Reader) -> None:
+    """A flag's time is over: the revision stays, the answers and their tags do not."""
+    switch(installation, "on")
+    with installation.change() as change:
+        soon = clock.now() + timedelta(seconds=1)
+        flags.update_flag(change, "dark_mode", flags.Edit(expires_at=soon))
+    revision = change.outcome.raised[-1].revision
+    wait_for(reader, prod.server_key, revision, within=20)
+    bulk = ("POST", "/ofrep/v1/evaluate/flags", prod.server_key)
+    before = reader.ask(*bulk, body=b"{}")
+    eventually(lambda: not is_on(reader, prod.server_key), "the flag expires", within=20)
+    assert clock.now() >= soon
+    after = reader.ask(*bulk, body=b"{}", headers={"if_none_match": before.headers["etag"]})
+    assert after.status == (200 if b'"dark_mode","value":true' in before.body else 304)
+    found = {flag["key"]: flag for flag in reader.ask(*bulk, body=b"{}").json()["flags"]}
+    assert (found["dark_mode"]["value"], found["dark_mode"]["metadata"]["expired"]) == (False, True)
+    assert after.headers["flagctl-revision"] == str(revision)
 
 
 def test_by_redis_alone(installation: Installation, prod: Prod, tmp_path: Path) -> None:

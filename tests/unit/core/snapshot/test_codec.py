@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,7 +18,10 @@ SECRET = b"s" * 32
 
 
 def test_what_was_sealed_comes_back() -> None:
-    original = snapshot(7)
+    served = Served(
+        (flag(version="a1", expires_at=datetime(2027, 1, 31, tzinfo=UTC)), flag("b")), ()
+    )
+    original = snapshot(7, served=served)
     assert codec.unseal(codec.seal(original, SECRET), SECRET) == original
 
 
@@ -54,7 +58,7 @@ def test_another_secret_is_refused() -> None:
         codec.unseal(codec.seal(snapshot(), b"other" * 8), SECRET)
 
 
-@pytest.mark.parametrize("format_", [0, 1, 3, "2", None, 2.5])
+@pytest.mark.parametrize("format_", [0, 2, 4, "3", None, 3.5])
 def test_another_format_is_refused(format_: object) -> None:
     document = json.loads(codec.encode(snapshot())) | {"format": format_}
     with pytest.raises(codec.RefusedError, match="format"):
