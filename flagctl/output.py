@@ -12,7 +12,7 @@ import typer
 
 Format = Literal["table", "json", "yaml"]
 Column = tuple[str, Callable[[Any], object]]
-_GAP = 3  # between two columns
+GAP = 3  # between two columns
 _HARDLY = 16  # letters of a description that are not worth a column
 
 
@@ -90,7 +90,7 @@ def table(rows: Sequence[Any], columns: Iterable[Column], *, empty: str) -> None
     console = Console(file=sys.stdout, highlight=False)
     columns = list(columns)
     headings = [heading for heading, _ in columns]
-    cells = [[_cell(value(row)) for _, value in columns] for row in rows]
+    cells = [[cell(value(row)) for _, value in columns] for row in rows]
     if console.is_terminal:
         _fit_descriptions(headings, cells, console.width)
     for heading in headings:
@@ -116,7 +116,7 @@ def _fit_descriptions(headings: list[str], cells: list[list[str]], width: int) -
         return
     at = headings.index("description")
     widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
-    room = width - sum(w + _GAP for i, w in enumerate(widths) if i != at)
+    room = width - sum(w + GAP for i, w in enumerate(widths) if i != at)
     if room < min(_HARDLY, widths[at]):
         for row in (headings, *cells):
             del row[at]
@@ -128,7 +128,7 @@ def _fit_descriptions(headings: list[str], cells: list[list[str]], width: int) -
 
 def fields(pairs: Iterable[tuple[str, object]]) -> None:
     """Names and values below each other; what is empty is left out."""
-    shown = [(name, _cell(value)) for name, value in pairs]
+    shown = [(name, cell(value)) for name, value in pairs]
     shown = [(name, value) for name, value in shown if value]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
@@ -150,7 +150,7 @@ def is_interactive() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
     match value:
         case None | "" | [] | {}:
             return ""
@@ -159,7 +159,7 @@ def _cell(value: object) -> str:
         case datetime():
             return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
         case list() | tuple():
-            return ", ".join(_cell(item) for item in cast("list[object]", value))
+            return ", ".join(cell(item) for item in cast("list[object]", value))
         case _:
             return printable(str(value))
 

@@ -25,6 +25,7 @@ class FlagState:
     percent: float  # of whom the variant is served to, where no rule answers
     rules: int
     updated_at: datetime | None
+    revision: int  # the environment's, for --if-revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def show_flag(session: Session, key: str) -> FlagDetail:
         version=flag.version,
         created_at=flag.created_at,
         updated_at=flag.updated_at,
-        environments=[_state(flag, overrides.get(e.id), e.key) for e in environments(session)],
+        environments=[_state(flag, overrides.get(e.id), e) for e in environments(session)],
     )
 
 
@@ -178,7 +179,7 @@ def _overrides(session: Session, flag_ids: list[int]) -> dict[int, dict[int, Row
 def _summary(flag: Row[Any], overrides: dict[int, Row[Any]], rows: list[Row[Any]]) -> FlagSummary:
     states = {}
     for environment in rows:
-        state = _state(flag, overrides.get(environment.id), environment.key)
+        state = _state(flag, overrides.get(environment.id), environment)
         plain = state.variant == flag.on_variant or not state.enabled
         shown = _on_off(state.enabled) if plain else state.variant
         states[environment.key] = shown if state.percent == 100 else f"{shown} {state.percent:g}%"
@@ -196,14 +197,14 @@ def _summary(flag: Row[Any], overrides: dict[int, Row[Any]], rows: list[Row[Any]
     )
 
 
-def _state(flag: Row[Any], override: Row[Any] | None, environment: str) -> FlagState:
+def _state(flag: Row[Any], override: Row[Any] | None, environment: Row[Any]) -> FlagState:
     own = override.enabled if override is not None else None
     targeting: dict[str, Any] = override.targeting if override is not None else {}
     enabled = flag.default_enabled if own is None else own
     served, percent = default_share(targeting, flag.on_variant)
     variant = served if enabled else flag.off_variant
     return FlagState(
-        environment=environment,
+        environment=environment.key,
         state="inherit" if own is None else _on_off(own),
         enabled=enabled,
         variant=variant,
@@ -211,6 +212,7 @@ def _state(flag: Row[Any], override: Row[Any] | None, environment: str) -> FlagS
         percent=percent if enabled else 100.0,
         rules=len(targeting.get("rules", [])),
         updated_at=override.updated_at if override is not None else None,
+        revision=environment.revision,
     )
 
 

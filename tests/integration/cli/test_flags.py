@@ -366,11 +366,17 @@ def test_show(layout: CommandLine) -> None:
         ["none", '"NONE"', "when", "off"],
         ["wide", '"WIDE"', "when", "on"],
     ]
-    assert 'wide = "WIDE"' in shown
+    compared = [line.split() for line in shown.partition("environment")[2].splitlines()]
+    assert [compared[0], *compared[2:]] == [
+        ["dev", "staging", "prod"],
+        ["state", "inherit", "inherit", "on"],
+        ["serves", "none", "none", "wide"],
+        ["revision", *map(str, layout.installation.revisions().values())],
+        ["changed", "now"],
+    ]
     states = layout.json("show", "layout")["environments"]
-    assert [list(state) for state in states] == [
-        ["environment", "state", "enabled", "variant", "value", "percent", "rules", "updated_at"]
-    ] * 3
+    fields = "environment state enabled variant value percent rules updated_at revision"
+    assert [list(state) for state in states] == [fields.split()] * 3
     assert [state["state"] for state in states] == ["inherit", "inherit", "on"]
 
 
