@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -81,31 +82,50 @@ def table(rows: Sequence[Any], columns: Iterable[Column], *, empty: str) -> None
     if not rows:
         say(empty)
         return
-    from rich import box  # deferred: a tenth of a second that most commands do not need
+    columns = list(columns)
+    headings = [heading for heading, _ in columns]
+    cells = [[cell(value(row)) for _, value in columns] for row in rows]
+    # A pipe has no width: nothing is folded, so that a script sees whole words.
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    _fit_descriptions(headings, cells, room)
+    widths = [max(map(_width, column)) for column in zip(headings, *cells, strict=True)]
+    if sum(widths) + GAP * (len(widths) - 1) > room:
+        _fold(headings, cells)
+        return
+    line(_row(headings, widths, lambda _: "bold"))
+    line(("─" if _is_unicode() else "-") * (sum(widths) + GAP * (len(widths) - 1)))
+    for texts in cells:
+        line(_row(texts, widths, _tone))
+
+
+def _row(texts: list[str], widths: list[int], tone: Callable[[str], str]) -> str:
+    """What is last in it is not padded."""
+    padding = [" " * (w + GAP - _width(text)) for text, w in zip(texts, widths, strict=True)]
+    shown = (_styled(text, tone(text)) + more for text, more in zip(texts, padding, strict=True))
+    return "".join(shown).rstrip()
+
+
+def _width(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len  # deferred: few texts have letters of double width
+
+    return cell_len(text)
+
+
+def _fold(headings: list[str], cells: list[list[str]]) -> None:
+    """A table that is too wide for the terminal, its texts broken over several lines."""
+    from rich import box  # deferred: a tenth of a second that few tables need
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
-    console = Console(file=sys.stdout, highlight=False)
-    columns = list(columns)
-    headings = [heading for heading, _ in columns]
-    cells = [[cell(value(row)) for _, value in columns] for row in rows]
-    if console.is_terminal:
-        _fit_descriptions(headings, cells, console.width)
     for heading in headings:
         drawn.add_column(heading, overflow="fold")
     for texts in cells:
         drawn.add_row(*(Text(text, style=_tone(text)) for text in texts))
-    if console.is_terminal:
-        console.print(drawn)
-        return
-    # A pipe has no width: nothing is folded, so that a script sees whole words.
-    console.width = 10_000
-    with console.capture() as captured:
-        console.print(drawn)
-    for text in captured.get().splitlines():
-        line(text.rstrip())
+    Console(file=sys.stdout, highlight=False).print(drawn)
 
 
 def _fit_descriptions(headings: list[str], cells: list[list[str]], width: int) -> None:
@@ -115,7 +135,7 @@ def _fit_descriptions(headings: list[str], cells: list[list[str]], width: int) -
     if "description" not in headings:
         return
     at = headings.index("description")
-    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+    widths = [max(map(_width, column)) for column in zip(headings, *cells, strict=True)]
     room = width - sum(w + GAP for i, w in enumerate(widths) if i != at)
     if room < min(_HARDLY, widths[at]):
         for row in (headings, *cells):
@@ -174,11 +194,22 @@ def _tone(cell: str) -> str:
 
 
 def _styled(text: str, style: str) -> str:
-    if os.environ.get("NO_COLOR") or not sys.stderr.isatty() or not sys.stdout.isatty():
+    if not style or not _has_colours():
         return text
-    if style == "bold":
-        return typer.style(text, bold=True)
-    return typer.style(text, fg=style, bold=True)
+    match style:
+        case "bold":
+            return typer.style(text, bold=True)
+        case "dim":
+            return typer.style(text, dim=True)
+        case _:
+            return typer.style(text, fg=style, bold=True)
+
+
+def _has_colours() -> bool:
+    """Whether the terminal has them, and somebody wants them."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return sys.stderr.isatty() and sys.stdout.isatty()
 
 
 def ask_to_type(key: str, *, noun: str, needed: bool, where: str = "") -> None:
