@@ -87,7 +87,13 @@ def free_port() -> int:
 def clean_environ(home: Path) -> dict[str, str]:
     """As in a fresh terminal, at home in `home`."""
     home.mkdir(exist_ok=True)
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
+    names = (
+        "PATH",
+        "LANG",
+        "TMPDIR",
+        "PYTHONPATH",
+    )  # the last for a checkout that is not installed
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     homes = {name: str(home) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
     return kept | homes
 
