@@ -1,11 +1,10 @@
 """Tables that lie on their side: a column for each item, to compare them."""
 
-import shutil
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from flagctl import output
+from flagctl.tables import GAP
 
 _Row = tuple[str, list[str]]
 
@@ -23,7 +22,9 @@ def side_by_side(
     lines = [(label, cells) for label, cells in lines if any(cells)]
     labels = max(len(name), *(len(label) for label, _ in lines))
     columns = zip(heads, *(cells for _, cells in lines), strict=True)
-    for number, block in enumerate(_blocks([max(map(len, c)) for c in columns], _room(labels))):
+    for number, block in enumerate(
+        _blocks([max(map(len, c)) for c in columns], output.width() - labels)
+    ):
         if number:
             output.line("")
         shown: list[output.Column] = [(name, _label)]
@@ -39,20 +40,13 @@ def _value(at: int) -> Callable[[_Row], str]:
     return lambda row: row[1][at]
 
 
-def _room(labels: int) -> int:
-    """What a terminal has beside the labels. A pipe has no width."""
-    if not sys.stdout.isatty():
-        return sys.maxsize
-    return shutil.get_terminal_size().columns - labels
-
-
 def _blocks(widths: list[int], room: int) -> list[range]:
     """Neighbours that fit into the room together; one alone where it does not fit either."""
     found, left = [range(0)], room
     for at, width in enumerate(widths):
-        left -= width + output.GAP
+        left -= width + GAP
         if left < 0 and found[-1]:
             found.append(range(at, at))
-            left = room - width - output.GAP
+            left = room - width - GAP
         found[-1] = range(found[-1].start, at + 1)
     return found

@@ -25,8 +25,7 @@ def layout(cli: CommandLine) -> CommandLine:
 
 def test_create(cli: CommandLine) -> None:
     assert cli.ok("create", "dark_mode") == (
-        "created dark_mode, off everywhere"
-        " · revision 3 of dev, revision 3 of staging, revision 3 of prod, audit 6\n"
+        "created dark_mode, off everywhere · revision 3 of dev, 3 of staging, 3 of prod, audit 6\n"
     )
 
 

@@ -42,7 +42,7 @@ def test_a_pipe_has_one_block(count: int, capsys: pytest.CaptureFixture[str]) ->
     [
         (["prod"], [1]),
         ([f"env-{n}" for n in range(12)], [7, 5]),
-        (["a", "x" * 200, "b", "c"], [1, 1, 2]),
+        (["a", "x" * 70, "b", "c"], [1, 1, 2]),
         (["x" * 71], [1]),
     ],
 )
