@@ -161,7 +161,7 @@ def _greet(base: str, key: str) -> None:
         output.line(f"    . {activate}")
     output.line(f"    export KEY={key}")
     output.line("    flagctl set dark_mode --env prod")
-    output.line(f'    curl -H "Authorization: $KEY" "{base}/v1/flags?environment=prod"')
+    output.line(f'    curl -H "Authorization: $KEY" {base}/v1/flags')
     output.line("    flagctl audit list\n")
     output.line("Ctrl-C stops everything; the data stays in .flagctl/.")
 

@@ -183,6 +183,10 @@ def test_list_and_show(cli: CommandLine) -> None:
         ["config", "type", "prod", "description"],
         ["checkout_timeout", "integer", "30", "Seconds"],
     ]
+    cli.ok("config", "define", "later", "--type", "integer")
+    cli.ok("config", "set", "later", "1", "--env", "dev")
+    heads = cli.ok("config", "list").split()[:5]
+    assert heads == ["config", "type", "dev", "prod", "description"]
     assert list(cli.json("config", "list")[0]) == [
         *("key", "type", "values", "description", "updated_at"),
     ]
