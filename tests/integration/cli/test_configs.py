@@ -142,7 +142,7 @@ def test_a_schema_bounds_values(cli: CommandLine, tmp_path: Path) -> None:
 
 def test_a_negative_number_needs_two_dashes(stable: CommandLine) -> None:
     assert stable.fails(2, "config", "set", "checkout_timeout", "-5", "--env", "dev") == (
-        "error: No such option: -5\n"
+        "error: there is no option -5\n"
         "hint: a value that begins with - stands at the end, after --: `… -- -5`\n"
     )
 

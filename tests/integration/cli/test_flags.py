@@ -209,7 +209,7 @@ def test_set_the_default(cli: CommandLine) -> None:
         (
             2,
             ["sett", "new_checkout"],
-            "error: No such command 'sett'. Did you mean 'set'?\nhint: `flagctl --help`\n",
+            "error: there is no command 'sett'\nhint: did you mean set?\n",
         ),
         (
             2,
@@ -219,7 +219,32 @@ def test_set_the_default(cli: CommandLine) -> None:
         (
             2,
             ["set", "a", "b", "c"],
-            "error: Got unexpected extra argument(s) (c)\nhint: `flagctl set --help`\n",
+            "error: there is no place for 'c'\nhint: `flagctl set --help`\n",
+        ),
+        (
+            2,
+            ["list", "--lmit", "5"],
+            "error: there is no option --lmit\nhint: did you mean --limit?\n",
+        ),
+        (2, ["list", "--zzz"], "error: there is no option --zzz\nhint: `flagctl list --help`\n"),
+        (2, ["list", "--limit"], "error: --limit needs a value\nhint: see `flagctl --help`\n"),
+        (
+            2,
+            ["list", "--limit", "five"],
+            "error: Invalid value for '--limit': 'five' is not a whole number\n"
+            "hint: `flagctl list --help`\n",
+        ),
+        (
+            2,
+            ["list", "--limit", "0"],
+            "error: Invalid value for '--limit': '0' is not greater than or equal to 1\n"
+            "hint: `flagctl list --help`\n",
+        ),
+        (
+            2,
+            ["set", "x", "--rollout", "much"],
+            "error: Invalid value for '--rollout': 'much' is not a number\n"
+            "hint: `flagctl set --help`\n",
         ),
     ],
 )
