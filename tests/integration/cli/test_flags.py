@@ -224,7 +224,7 @@ def test_set_the_default(cli: CommandLine) -> None:
         (
             2,
             ["list", "--lmit", "5"],
-            "error: there is no option --lmit\nhint: did you mean --limit?\n",
+            "error: there is no option --lmit\nhint: did you mean --limit or --match?\n",
         ),
         (2, ["list", "--zzz"], "error: there is no option --zzz\nhint: `flagctl list --help`\n"),
         (2, ["list", "--limit"], "error: --limit needs a value\nhint: see `flagctl --help`\n"),
