@@ -7,7 +7,7 @@ Order: environment, `.flagctl/config.toml` in this directory or the nearest pare
 import os
 import stat
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -282,6 +282,25 @@ def load(environ: Mapping[str, str], directory: Path, *, context: str | None = N
             f"there is no context {wanted!r}",
             hint=f"contexts are tables [contexts.NAME] in {FILE_NAME}",
         )
+    values, origins = _merged(sources, faults)
+    return Settings(
+        **values,
+        sources=origins,
+        warnings=tuple(warnings),
+        libpq_password=next((v for v in _LIBPQ_PASSWORDS if environ.get(v)), None),
+    )
+
+
+def check_environment(environ: Mapping[str, str]) -> None:
+    """Raise InvalidInputError that lists every fault of these variables. No file is read."""
+    faults: list[str] = []
+    _merged([Source(ENVIRONMENT, values=_from_environment(environ, faults))], faults)
+
+
+def _merged(
+    sources: Sequence[Source], faults: list[str]
+) -> tuple[dict[str, Any], dict[str, Source]]:
+    """Values and where each comes from; the first source is the strongest."""
     values: dict[str, Any] = {}
     origins: dict[str, Source] = {}
     for source in reversed(sources):
@@ -297,12 +316,7 @@ def load(environ: Mapping[str, str], directory: Path, *, context: str | None = N
                 faults.append(f"{name} in {source.name}: {error}")
     if faults:
         raise InvalidInputError("these settings are not valid:\n  " + "\n  ".join(faults))
-    return Settings(
-        **values,
-        sources=origins,
-        warnings=tuple(warnings),
-        libpq_password=next((v for v in _LIBPQ_PASSWORDS if environ.get(v)), None),
-    )
+    return values, origins
 
 
 def files(environ: Mapping[str, str], directory: Path, warnings: list[str]) -> list[Path]:

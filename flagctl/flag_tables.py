@@ -4,12 +4,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flagctl import output
+from flagctl.side_by_side import side_by_side
 from flagctl.times import relative
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from core.queries.flags import FlagDetail, FlagState, FlagSummary
+    from core.queries.flags import FlagDetail, FlagSummary
 
 
 def print_flags(flags: "list[FlagSummary]") -> None:
@@ -56,17 +57,20 @@ def print_flag(flag: "FlagDetail") -> None:
         ],
         empty="",
     )
-    output.line("")
-    output.table(
+    if flag.environments:
+        output.line("")
+    side_by_side(
         flag.environments,
+        ("environment", lambda s: s.environment),
         [
-            ("environment", lambda s: s.environment),
             ("state", lambda s: s.state),
-            ("serves", _served),
+            ("serves", lambda s: s.variant),
+            ("rollout", lambda s: "" if s.percent == 100 else f"{s.percent:g} %"),
             ("rules", lambda s: s.rules or ""),
+            ("revision", lambda s: s.revision),
             ("changed", lambda s: relative(s.updated_at)),
         ],
-        empty="no environments",
+        empty="no environments; `flagctl env create KEY` makes one",
     )
 
 
@@ -74,11 +78,6 @@ def _mark(flag: "FlagSummary") -> str:
     if flag.archived:
         return " (archived)"
     return " (expired)" if flag.expired else ""
-
-
-def _served(state: "FlagState") -> str:
-    share = "" if state.percent == 100 else f" for {state.percent:g} %"
-    return f"{state.variant} = {_json(state.value)}{share}"
 
 
 def _when(moment: "datetime | None") -> str:

@@ -28,6 +28,7 @@ class FlagState:
     percent: float  # of whom the variant is served to, where no rule answers
     rules: int
     updated_at: datetime | None
+    revision: int  # the environment's, for --if-revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ def show_flag(session: Session, key: str) -> FlagDetail:
         version=flag.version,
         created_at=flag.created_at,
         updated_at=flag.updated_at,
-        environments=[_state(flag, overrides.get(e.id), e.key, now) for e in environments(session)],
+        environments=[_state(flag, overrides.get(e.id), e, now) for e in environments(session)],
     )
 
 
@@ -192,7 +193,7 @@ def _summary(
 ) -> FlagSummary:
     states = {}
     for environment in rows:
-        state = _state(flag, overrides.get(environment.id), environment.key, now)
+        state = _state(flag, overrides.get(environment.id), environment, now)
         plain = state.variant == flag.on_variant or not state.enabled
         shown = _on_off(state.enabled) if plain else state.variant
         states[environment.key] = shown if state.percent == 100 else f"{shown} {state.percent:g}%"
@@ -212,7 +213,9 @@ def _summary(
     )
 
 
-def _state(flag: Row[Any], override: Row[Any] | None, environment: str, now: datetime) -> FlagState:
+def _state(
+    flag: Row[Any], override: Row[Any] | None, environment: Row[Any], now: datetime
+) -> FlagState:
     own = override.enabled if override is not None else None
     targeting: dict[str, Any] = override.targeting if override is not None else {}
     enabled = flag.default_enabled if own is None else own
@@ -220,7 +223,7 @@ def _state(flag: Row[Any], override: Row[Any] | None, environment: str, now: dat
     served, percent = default_share(targeting, flag.on_variant)
     variant = served if enabled else flag.off_variant
     return FlagState(
-        environment=environment,
+        environment=environment.key,
         state="inherit" if own is None else _on_off(own),
         enabled=enabled,
         variant=variant,
@@ -228,6 +231,7 @@ def _state(flag: Row[Any], override: Row[Any] | None, environment: str, now: dat
         percent=percent if enabled else 100.0,
         rules=len(targeting.get("rules", [])),
         updated_at=override.updated_at if override is not None else None,
+        revision=environment.revision,
     )
 
 

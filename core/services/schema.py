@@ -1,7 +1,7 @@
 """The schema's version: upgrade, status, and whether the database is what the models say."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,8 @@ _LOCK_TIMEOUT = "5s"
 _STATEMENT_TIMEOUT = "5min"
 _FOLDER = Path(migrations.__file__).parent
 _VERSIONS: tuple[Path, ...] = (_FOLDER / "versions",)
+
+Watch = Callable[[int, int, str], None]  # how many steps are done, of how many, and the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,9 @@ def pending(current: str | None) -> list[Script]:
     return steps[done:]
 
 
-def upgrade(url: Secret, *, prefix: str, to: str = "head") -> Status:
+def upgrade(
+    url: Secret, *, prefix: str, to: str = "head", watch: Watch = lambda *_: None
+) -> Status:
     """Run what is pending, each migration in a transaction of its own, then renew the grants.
 
     Returns the status from before. Raises ConflictError when another upgrade runs.
@@ -77,12 +81,26 @@ def upgrade(url: Secret, *, prefix: str, to: str = "head") -> Status:
         before = status(connection)
         connection.commit()
         with translated():
-            command.upgrade(_config(connection), to)
+            command.upgrade(_watched(_config(connection), before, watch), to)
         complete = not status(connection).pending  # the grants speak of the newest schema
         connection.commit()
         if complete:
             apply(driver(connection), schema_statements(prefix))
         return before
+
+
+def _watched(config: Config, before: Status, watch: Watch) -> Config:
+    """The grants are a step too; they come last."""
+    steps = [*before.pending, "grants"]
+    done = iter(range(1, len(steps)))
+
+    def applied(**_: Any) -> None:
+        number = next(done)
+        watch(number, len(steps), steps[number])
+
+    watch(0, len(steps), steps[0])
+    config.attributes["on_version_apply"] = applied
+    return config
 
 
 def downgrade(url: Secret, *, prefix: str, to: str) -> None:

@@ -8,6 +8,8 @@ from core import clock
 from flagctl import completion, output
 from flagctl.options import parse_time
 from flagctl.state import current
+from flagctl.tables import cut
+from flagctl.times import relative
 
 if TYPE_CHECKING:
     from core.audit.record import AuditRecord
@@ -90,8 +92,24 @@ def list_(
                 ("reason", lambda e: e.reason),
             ],
             empty="no changes",
+            narrow=lambda room: _print_narrowly(events, room),
         ),
     )
+
+
+def _print_narrowly(events: "list[AuditRecord]", room: int) -> None:
+    """A line for each, and where there is more to say, another one."""
+    for event in events:
+        where = f" in {event.environment}" if event.environment else ""
+        what = f"{event.action} {event.entity_type} {event.entity_key}{where}"
+        when = relative(event.occurred_at).rjust(len("59 min ago"))
+        id_ = str(event.id).rjust(len(str(events[0].id)))
+        output.line(output.printable(f"{id_}  {when}  {event.actor_name}  {what}"))
+        more = " · ".join(filter(None, (_short_change(event), event.reason)))
+        if more:
+            indent = " " * (len(id_) + 2)
+            shown = cut(output.printable(more), room - len(indent))
+            output.line(indent + output.styled(shown, "dim"))
 
 
 @app.command()

@@ -8,8 +8,8 @@ import typer
 
 from core import clock
 from core.errors import CheckFailedError, InvalidInputError, NotFoundError
-from flagctl import completion, output
-from flagctl.contexts_given import context_of, contexts_in
+from flagctl import completion, output, progress
+from flagctl.contexts_given import context_of, contexts_in, lines_of
 from flagctl.options import Env
 from flagctl.state import State, current
 
@@ -179,7 +179,9 @@ def _from_server(
 
 def _evaluate_many(here: State, key: str, env: str | None, file: str, *, summary: bool) -> None:
     rulesets, engine = _load(here, key, env)
-    results = [(context, engine.evaluate(key, context)) for context in contexts_in(file)]
+    lines = lines_of(file)
+    contexts = progress.over(contexts_in(lines, file), "evaluating", total=len(lines))
+    results = [(context, engine.evaluate(key, context)) for context in contexts]
     if summary:
         _print_summary(here, [result for _, result in results])
         return

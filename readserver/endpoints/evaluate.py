@@ -59,7 +59,7 @@ class EvaluateEndpoint:
             if path == BULK:
                 await self._respond(scope, receive, send, BULK, None)
                 return
-            if path.startswith(_SINGLE) and path != _SINGLE:
+            if path.startswith(_SINGLE):
                 key = path.removeprefix(_SINGLE)
                 await self._respond(scope, receive, send, f"{BULK}/{{key}}", key)
                 return

@@ -25,8 +25,7 @@ def layout(cli: CommandLine) -> CommandLine:
 
 def test_create(cli: CommandLine) -> None:
     assert cli.ok("create", "dark_mode") == (
-        "created dark_mode, off everywhere"
-        " · revision 3 of dev, revision 3 of staging, revision 3 of prod, audit 6\n"
+        "created dark_mode, off everywhere · revision 3 of dev, 3 of staging, 3 of prod, audit 6\n"
     )
 
 
@@ -212,7 +211,7 @@ def test_set_the_default(cli: CommandLine) -> None:
         (
             2,
             ["sett", "new_checkout"],
-            "error: No such command 'sett'. Did you mean 'set'?\nhint: `flagctl --help`\n",
+            "error: there is no command 'sett'\nhint: did you mean set?\n",
         ),
         (
             2,
@@ -222,7 +221,32 @@ def test_set_the_default(cli: CommandLine) -> None:
         (
             2,
             ["set", "a", "b", "c"],
-            "error: Got unexpected extra argument(s) (c)\nhint: `flagctl set --help`\n",
+            "error: there is no place for 'c'\nhint: `flagctl set --help`\n",
+        ),
+        (
+            2,
+            ["list", "--lmit", "5"],
+            "error: there is no option --lmit\nhint: did you mean --limit or --match?\n",
+        ),
+        (2, ["list", "--zzz"], "error: there is no option --zzz\nhint: `flagctl list --help`\n"),
+        (2, ["list", "--limit"], "error: --limit needs a value\nhint: see `flagctl --help`\n"),
+        (
+            2,
+            ["list", "--limit", "five"],
+            "error: Invalid value for '--limit': 'five' is not a whole number\n"
+            "hint: `flagctl list --help`\n",
+        ),
+        (
+            2,
+            ["list", "--limit", "0"],
+            "error: Invalid value for '--limit': '0' is not greater than or equal to 1\n"
+            "hint: `flagctl list --help`\n",
+        ),
+        (
+            2,
+            ["set", "x", "--rollout", "much"],
+            "error: Invalid value for '--rollout': 'much' is not a number\n"
+            "hint: `flagctl set --help`\n",
         ),
     ],
 )
@@ -368,11 +392,17 @@ def test_show(layout: CommandLine) -> None:
         ["none", '"NONE"', "when", "off"],
         ["wide", '"WIDE"', "when", "on"],
     ]
-    assert 'wide = "WIDE"' in shown
+    compared = [line.split() for line in shown.partition("environment")[2].splitlines()]
+    assert [compared[0], *compared[2:]] == [
+        ["dev", "staging", "prod"],
+        ["state", "inherit", "inherit", "on"],
+        ["serves", "none", "none", "wide"],
+        ["revision", *map(str, layout.installation.revisions().values())],
+        ["changed", "now"],
+    ]
     states = layout.json("show", "layout")["environments"]
-    assert [list(state) for state in states] == [
-        ["environment", "state", "enabled", "variant", "value", "percent", "rules", "updated_at"]
-    ] * 3
+    fields = "environment state enabled variant value percent rules updated_at revision"
+    assert [list(state) for state in states] == [fields.split()] * 3
     assert [state["state"] for state in states] == ["inherit", "inherit", "on"]
 
 
