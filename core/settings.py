@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.errors import InvalidInputError, NotFoundError, UnauthenticatedError
-from core.setting_values import Bounds, Network, networks, origins
+from core.setting_values import Bounds, Network, check_public_url, networks, origins
 
 PROJECT_FOLDER: Final = ".flagctl"
 FILE_NAME: Final = "config.toml"
@@ -60,6 +60,7 @@ TEXTS: Final = frozenset(
         "role_prefix",
         "listen",
         "admin_listen",
+        "public_url",
         "log_level",
         "login_issuer",
         "login_client_id",
@@ -72,6 +73,10 @@ NUMBERS: Final = {
     "client_burst": Bounds(1, 100_000, "requests"),
     "header_timeout": Bounds(0.05, 600, "seconds"),
     "body_timeout": Bounds(0.05, 3_600, "seconds"),
+    "stream_limit": Bounds(0, 1_000_000, "streams"),
+    "stream_key_limit": Bounds(0, 1_000_000, "streams"),
+    "stream_heartbeat": Bounds(0.05, 600, "seconds"),
+    "stream_rate": Bounds(1, 1_000_000, "streams a second"),
 }
 LISTS: Final[dict[str, Callable[[str], tuple[Any, ...]]]] = {
     "cors_origins": origins,
@@ -131,6 +136,7 @@ class Settings:
     role_prefix: str = "flagctl"
     listen: str = "127.0.0.1:8000"
     admin_listen: str | None = None
+    public_url: str | None = None  # without a slash at its end
     log_level: str = "info"
     login_issuer: str | None = None
     login_client_id: str | None = None
@@ -142,6 +148,10 @@ class Settings:
     trusted_proxies: tuple[Network, ...] = ()
     header_timeout: float = 10.0  # seconds
     body_timeout: float = 30.0  # seconds
+    stream_limit: float = 10_000  # streams of a process
+    stream_key_limit: float = 5_000  # of them, of one API key
+    stream_heartbeat: float = 15.0  # seconds
+    stream_rate: float = 2_000.0  # streams a second that are told of a change
     sources: Mapping[str, Source] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     libpq_password: str | None = None  # the variable that libpq would take one from
@@ -320,6 +330,9 @@ def _parse(name: str, raw: Any) -> Any:
         raise ValueError(f"it is one of {', '.join(_LOG_LEVELS)}")
     if name in ("listen", "admin_listen"):
         parse_address(raw)
+    if name == "public_url":
+        check_public_url(raw)
+        return raw.rstrip("/")
     if name.endswith("database_url") and not raw.startswith(("postgresql://", "postgres://")):
         raise ValueError("it starts with postgresql://")
     if name == "redis_url" and not raw.startswith(("redis://", "rediss://", "unix://")):

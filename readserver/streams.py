@@ -1,0 +1,165 @@
+"""All event streams of this process, and the one task that tells them of changes.
+
+A client that hears of a change asks for all flags at once, so the pace at which clients are told is
+the pace at which they ask: at most `rate` a second, in slices between which everything else has its
+turn. One environment's clients are told between those of the others.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Final
+
+from starlette.exceptions import HTTPException
+
+from core.errors import UnavailableError
+from core.snapshot.document import Snapshot
+from readserver.auth import expires_at
+from readserver.event_stream import EventStream
+from readserver.stream_events import event_of
+from readserver.telemetry import Counts
+
+SLICE: Final = 200  # streams
+_RETRY_AFTER: Final = {"Retry-After": "10"}  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Streams of the process, and of one API key; seconds between two heartbeats; how many
+    streams a second are told of changes."""
+
+    most: float = 10_000
+    most_per_key: float = 5_000
+    heartbeat: float = 15.0
+    rate: float = 2_000.0
+
+
+class Streams:
+    """Lives on one event loop."""
+
+    def __init__(
+        self,
+        held: Callable[[str], Snapshot | None],
+        counts: Counts,
+        bounds: Bounds,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`held` gives what is served of an environment now; `clock` seconds since 1970."""
+        self._held = held
+        self._counts = counts
+        self._bounds = bounds
+        self._clock = clock
+        self._by_environment: dict[str, dict[EventStream, None]] = {}
+        self._by_key: Counter[bytes] = Counter()
+        self._wanted = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._next_end = float("inf")  # of a key or a token, by `clock`
+
+    def __len__(self) -> int:
+        return self._by_key.total()
+
+    def check(self, key: bytes) -> None:
+        """Raises HTTPException (503, 429) and UnavailableError when there is no room for more."""
+        if self._stopping.is_set():
+            raise UnavailableError("this server is about to stop")
+        if len(self) >= self._bounds.most:
+            raise HTTPException(503, "this server has as many streams as it takes", _RETRY_AFTER)
+        if self._by_key[key] >= self._bounds.most_per_key:
+            raise HTTPException(429, "this API key has as many streams as it may", _RETRY_AFTER)
+
+    def add(self, stream: EventStream) -> None:
+        """From now on it is told. Whoever adds it has asked `check`."""
+        self._by_environment.setdefault(stream.snapshot.environment_id, {})[stream] = None
+        self._by_key[stream.key] += 1
+        self.wake()  # for its end, and for what changed while it was made
+
+    def remove(self, stream: EventStream, *, timed_out: bool) -> None:
+        """It is over, from whichever side; `timed_out` if the client said nothing for too long."""
+        environment_id = stream.snapshot.environment_id
+        streams = self._by_environment[environment_id]
+        del streams[stream]
+        if not streams:
+            del self._by_environment[environment_id]
+        self._by_key[stream.key] -= 1
+        if not self._by_key[stream.key]:
+            del self._by_key[stream.key]
+        if timed_out or stream.is_behind:
+            self._counts.streams_dropped += 1
+
+    def wake(self) -> None:
+        """Something may have changed."""
+        self._wanted.set()
+
+    def stop(self) -> None:
+        """End all streams, and take no new ones: the process is about to stop."""
+        self._stopping.set()
+        self.wake()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        beat_at = loop.time() + self._bounds.heartbeat
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._rest(beat_at - loop.time())):
+                    await self._wanted.wait()
+            self._wanted.clear()
+            is_due = loop.time() >= beat_at
+            if is_due:
+                beat_at = loop.time() + self._bounds.heartbeat
+            await self._round(beat=is_due)
+
+    def _rest(self, until_beat: float) -> float:
+        return max(0.0, min(until_beat, self._next_end - self._clock()))
+
+    async def _round(self, *, beat: bool) -> None:
+        """Look at each stream once."""
+        self._next_end = float("inf")
+        told = 0
+        for number, stream in enumerate(self._in_turns(), 1):
+            told += self._look(stream, beat=beat)
+            if number % SLICE == 0:
+                await self._pause(told)
+                told = 0
+        await self._pause(told)
+
+    def _in_turns(self) -> Iterator[EventStream]:
+        for turn in zip_longest(*map(list, self._by_environment.values())):
+            yield from (stream for stream in turn if stream is not None)
+
+    def _look(self, stream: EventStream, *, beat: bool) -> int:
+        """End it, or tell it what it does not know yet; how many were told."""
+        if stream.is_ending:
+            return 0
+        snapshot = self._held(stream.snapshot.environment_id)
+        ends_at = _end_of(stream, snapshot)
+        if snapshot is None or self._stopping.is_set() or ends_at <= self._clock():
+            stream.end()
+            return 0
+        self._next_end = min(self._next_end, ends_at)
+        if snapshot is not stream.snapshot:
+            stream.snapshot = snapshot
+            stream.say(event_of(snapshot).text)
+            self._counts.stream_events += 1
+            return 1
+        if beat:
+            stream.beat()
+        return 0
+
+    async def _pause(self, told: int) -> None:
+        """Let others have their turn, and the ones that were told ask."""
+        if not told or self._stopping.is_set():
+            await asyncio.sleep(0)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(told / self._bounds.rate):
+                await self._stopping.wait()
+
+
+def _end_of(stream: EventStream, snapshot: Snapshot | None) -> float:
+    """When its token or its key ends: at once, if there is no such key any more."""
+    grant = snapshot.auth.keys.get(stream.key) if snapshot is not None else None
+    return min(stream.ends_at, expires_at(grant)) if grant is not None else float("-inf")
