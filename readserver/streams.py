@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Final
 
@@ -38,6 +38,15 @@ class Bounds:
     rate: float = 2_000.0
 
 
+@dataclass(slots=True)
+class _Audience:
+    """The streams of one environment. All of them know `told`, or are about to."""
+
+    told: Snapshot | None
+    streams: dict[EventStream, None] = field(default_factory=dict)
+    next_end: float = float("inf")  # of a key or a token, seconds since 1970
+
+
 class Streams:
     """Lives on one event loop."""
 
@@ -53,11 +62,10 @@ class Streams:
         self._counts = counts
         self._bounds = bounds
         self._clock = clock
-        self._by_environment: dict[str, dict[EventStream, None]] = {}
+        self._audiences: dict[str, _Audience] = {}
         self._by_key: Counter[bytes] = Counter()
         self._wanted = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._next_end = float("inf")  # of a key or a token, by `clock`
 
     def __len__(self) -> int:
         return self._by_key.total()
@@ -73,22 +81,30 @@ class Streams:
 
     def add(self, stream: EventStream) -> None:
         """From now on it is told. Whoever adds it has asked `check`."""
-        self._by_environment.setdefault(stream.snapshot.environment_id, {})[stream] = None
+        environment_id = stream.snapshot.environment_id
+        audience = self._audiences.get(environment_id)
+        if audience is None:
+            audience = self._audiences[environment_id] = _Audience(stream.snapshot)
+        audience.streams[stream] = None
         self._by_key[stream.key] += 1
-        self.wake()  # for its end, and for what changed while it was made
+        next_end = audience.next_end
+        self._look(stream, audience, beat=False)  # something may have changed while it was made
+        if audience.next_end < next_end:
+            self.wake()
 
     def remove(self, stream: EventStream, *, timed_out: bool) -> None:
         """It is over, from whichever side; `timed_out` if the client said nothing for too long."""
         environment_id = stream.snapshot.environment_id
-        streams = self._by_environment[environment_id]
-        del streams[stream]
-        if not streams:
-            del self._by_environment[environment_id]
+        audience = self._audiences[environment_id]
+        del audience.streams[stream]
+        if not audience.streams:
+            del self._audiences[environment_id]
         self._by_key[stream.key] -= 1
         if not self._by_key[stream.key]:
             del self._by_key[stream.key]
         if timed_out or stream.is_behind:
             self._counts.streams_dropped += 1
+        stream.is_ending = True  # a round that began before may still come to it
 
     def wake(self) -> None:
         """Something may have changed."""
@@ -113,24 +129,36 @@ class Streams:
             await self._round(beat=is_due)
 
     def _rest(self, until_beat: float) -> float:
-        return max(0.0, min(until_beat, self._next_end - self._clock()))
+        ends = (audience.next_end for audience in self._audiences.values())
+        return max(0.0, min(until_beat, min(ends, default=float("inf")) - self._clock()))
 
     async def _round(self, *, beat: bool) -> None:
-        """Look at each stream once."""
-        self._next_end = float("inf")
+        """Look at each stream of which there may be something to say."""
         told = 0
-        for number, stream in enumerate(self._in_turns(), 1):
-            told += self._look(stream, beat=beat)
+        for number, (stream, audience) in enumerate(self._in_turns(beat=beat), 1):
+            told += self._look(stream, audience, beat=beat)
             if number % SLICE == 0:
                 await self._pause(told)
                 told = 0
         await self._pause(told)
 
-    def _in_turns(self) -> Iterator[EventStream]:
-        for turn in zip_longest(*map(list, self._by_environment.values())):
-            yield from (stream for stream in turn if stream is not None)
+    def _in_turns(self, *, beat: bool) -> Iterator[tuple[EventStream, _Audience]]:
+        due = [
+            [(stream, audience) for stream in audience.streams]
+            for environment_id, audience in self._audiences.items()
+            if self._is_due(environment_id, audience) or beat
+        ]
+        for turn in zip_longest(*due):
+            yield from (pair for pair in turn if pair is not None)
 
-    def _look(self, stream: EventStream, *, beat: bool) -> int:
+    def _is_due(self, environment_id: str, audience: _Audience) -> bool:
+        held, now = self._held(environment_id), self._clock()
+        if held is audience.told and now < audience.next_end and not self._stopping.is_set():
+            return False
+        audience.told, audience.next_end = held, float("inf")
+        return True
+
+    def _look(self, stream: EventStream, audience: _Audience, *, beat: bool) -> int:
         """End it, or tell it what it does not know yet; how many were told."""
         if stream.is_ending:
             return 0
@@ -139,7 +167,7 @@ class Streams:
         if snapshot is None or self._stopping.is_set() or ends_at <= self._clock():
             stream.end()
             return 0
-        self._next_end = min(self._next_end, ends_at)
+        audience.next_end = min(audience.next_end, ends_at)
         if snapshot is not stream.snapshot:
             stream.snapshot = snapshot
             stream.say(event_of(snapshot).text)
