@@ -86,7 +86,7 @@ def list_(
                 ("who", lambda e: e.actor_name),
                 ("what", lambda e: f"{e.action} {e.entity_type} {e.entity_key}"),
                 ("environment", lambda e: e.environment),
-                ("change", _short_change),
+                ("change", short_change),
                 ("reason", lambda e: e.reason),
             ],
             empty="no changes",
@@ -128,7 +128,8 @@ def _print_event(event: "AuditRecord") -> None:
         output.line(f"  {change}")
 
 
-def _short_change(event: Any) -> str:
+def short_change(event: Any) -> str:
+    """The first difference, and how many more there are."""
     if event.before is None or event.after is None:
         return ""
     changes = output.changes(event.before, event.after)
