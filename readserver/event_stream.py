@@ -22,6 +22,7 @@ class EventStream:
         "_writer",
         "ends_at",
         "is_ending",
+        "is_waiting",
         "key",
         "snapshot",
     )
@@ -37,6 +38,7 @@ class EventStream:
         self.key = key
         self.ends_at = ends_at
         self.is_ending = False
+        self.is_waiting = False  # to be told of a change
         self._pending: bytes | None = None
         self._writer: asyncio.Task[None] | None = None
 

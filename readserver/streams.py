@@ -1,17 +1,17 @@
-"""All event streams of this process, and the one task that tells them of changes.
+"""All event streams of this process: who is behind is found at once, and told at a pace.
 
 A client that hears of a change asks for all flags at once, so the pace at which clients are told is
 the pace at which they ask: at most `rate` a second, in slices between which everything else has its
-turn. One environment's clients are told between those of the others.
+turn. Environments take turns, one stream each.
 """
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import islice
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -40,10 +40,11 @@ class Bounds:
 
 @dataclass(slots=True)
 class _Audience:
-    """The streams of one environment. All of them know `told`, or are about to."""
+    """The streams of one environment. All of them know `seen`, or are `behind`."""
 
-    told: Snapshot | None
+    seen: Snapshot | None
     streams: dict[EventStream, None] = field(default_factory=dict)
+    behind: deque[EventStream] = field(default_factory=deque)
     next_end: float = float("inf")  # of a key or a token, seconds since 1970
 
 
@@ -65,6 +66,8 @@ class Streams:
         self._audiences: dict[str, _Audience] = {}
         self._by_key: Counter[bytes] = Counter()
         self._wanted = asyncio.Event()
+        self._behind: deque[_Audience] = deque()  # those with streams behind, the next one first
+        self._is_behind = asyncio.Event()
         self._stopping = asyncio.Event()
 
     def __len__(self) -> int:
@@ -88,7 +91,7 @@ class Streams:
         audience.streams[stream] = None
         self._by_key[stream.key] += 1
         next_end = audience.next_end
-        self._look(stream, audience, beat=False)  # something may have changed while it was made
+        self._look(stream, audience)  # something may have changed while it was made
         if audience.next_end < next_end:
             self.wake()
 
@@ -104,7 +107,7 @@ class Streams:
             del self._by_key[stream.key]
         if timed_out or stream.is_behind:
             self._counts.streams_dropped += 1
-        stream.is_ending = True  # a round that began before may still come to it
+        stream.is_ending = True  # what began before may still come to it
 
     def wake(self) -> None:
         """Something may have changed."""
@@ -116,6 +119,11 @@ class Streams:
         self.wake()
 
     async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch())
+            group.create_task(self._tell_all())
+
+    async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         beat_at = loop.time() + self._bounds.heartbeat
         while True:
@@ -123,59 +131,85 @@ class Streams:
                 async with asyncio.timeout(self._rest(beat_at - loop.time())):
                     await self._wanted.wait()
             self._wanted.clear()
-            is_due = loop.time() >= beat_at
-            if is_due:
+            beats = loop.time() >= beat_at
+            if beats:
                 beat_at = loop.time() + self._bounds.heartbeat
-            await self._round(beat=is_due)
+            await self._round(beats=beats)
 
     def _rest(self, until_beat: float) -> float:
         ends = (audience.next_end for audience in self._audiences.values())
         return max(0.0, min(until_beat, min(ends, default=float("inf")) - self._clock()))
 
-    async def _round(self, *, beat: bool) -> None:
+    async def _round(self, *, beats: bool) -> None:
         """Look at each stream of which there may be something to say."""
-        told = 0
-        for number, (stream, audience) in enumerate(self._in_turns(beat=beat), 1):
-            told += self._look(stream, audience, beat=beat)
-            if number % SLICE == 0:
-                await self._pause(told)
-                told = 0
-        await self._pause(told)
-
-    def _in_turns(self, *, beat: bool) -> Iterator[tuple[EventStream, _Audience]]:
-        due = [
-            [(stream, audience) for stream in audience.streams]
-            for environment_id, audience in self._audiences.items()
-            if self._is_due(environment_id, audience) or beat
-        ]
-        for turn in zip_longest(*due):
-            yield from (pair for pair in turn if pair is not None)
+        looked = 0
+        for environment_id, audience in list(self._audiences.items()):
+            if not self._is_due(environment_id, audience) and not beats:
+                continue
+            for stream in list(audience.streams):
+                self._look(stream, audience, beats=beats)
+                looked += 1
+                if looked % SLICE == 0:
+                    await asyncio.sleep(0)
 
     def _is_due(self, environment_id: str, audience: _Audience) -> bool:
         held, now = self._held(environment_id), self._clock()
-        if held is audience.told and now < audience.next_end and not self._stopping.is_set():
+        if held is audience.seen and now < audience.next_end and not self._stopping.is_set():
             return False
-        audience.told, audience.next_end = held, float("inf")
+        audience.seen, audience.next_end = held, float("inf")
         return True
 
-    def _look(self, stream: EventStream, audience: _Audience, *, beat: bool) -> int:
-        """End it, or tell it what it does not know yet; how many were told."""
+    def _look(self, stream: EventStream, audience: _Audience, *, beats: bool = False) -> None:
+        """End it, or see that it is told, or show that it is alive."""
         if stream.is_ending:
-            return 0
+            return
         snapshot = self._held(stream.snapshot.environment_id)
         ends_at = _end_of(stream, snapshot)
-        if snapshot is None or self._stopping.is_set() or ends_at <= self._clock():
+        if self._stopping.is_set() or ends_at <= self._clock():
             stream.end()
-            return 0
+            return
         audience.next_end = min(audience.next_end, ends_at)
         if snapshot is not stream.snapshot:
-            stream.snapshot = snapshot
-            stream.say(event_of(snapshot).text)
-            self._counts.stream_events += 1
-            return 1
-        if beat:
+            if not stream.is_waiting:
+                stream.is_waiting = True
+                self._queue(stream, audience)
+        elif beats:
             stream.beat()
-        return 0
+
+    def _queue(self, stream: EventStream, audience: _Audience) -> None:
+        if not audience.behind:
+            self._behind.append(audience)
+        audience.behind.append(stream)
+        self._is_behind.set()
+
+    async def _tell_all(self) -> None:
+        while True:
+            await self._is_behind.wait()
+            told = sum(self._tell(stream) for stream in islice(self._in_turns(), SLICE))
+            if not self._behind:
+                self._is_behind.clear()
+            await self._pause(told)
+
+    def _in_turns(self) -> Iterator[EventStream]:
+        while self._behind:
+            audience = self._behind.popleft()
+            stream = audience.behind.popleft()
+            if audience.behind:
+                self._behind.append(audience)
+            yield stream
+
+    def _tell(self, stream: EventStream) -> bool:
+        """What is true by now, which may be newer than what it was found to be behind of."""
+        stream.is_waiting = False
+        snapshot = self._held(stream.snapshot.environment_id)
+        if stream.is_ending or snapshot is None or stream.key not in snapshot.auth.keys:
+            return False  # the next round ends it
+        if snapshot is stream.snapshot:
+            return False
+        stream.snapshot = snapshot
+        stream.say(event_of(snapshot).text)
+        self._counts.stream_events += 1
+        return True
 
     async def _pause(self, told: int) -> None:
         """Let others have their turn, and the ones that were told ask."""

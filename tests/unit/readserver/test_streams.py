@@ -123,16 +123,23 @@ async def test_told_at_a_pace(world: World) -> None:
     assert asyncio.get_running_loop().time() - began >= 2 * SLICE / 10_000
 
 
-@world_test(Bounds(rate=10, heartbeat=600))
+@world_test(Bounds(rate=4_000, heartbeat=600))
 async def test_a_large_environment_holds_up_no_other(world: World) -> None:
-    for _ in range(2 * SLICE):
-        world.connect()
+    """Neither its news nor its keys, and though it began later."""
+    large = [world.connect()[0] for _ in range(4 * SLICE)]
     small, _ = world.connect(OTHER)
     await world.settle()
-    world.come_to(2, OTHER)
     world.come_to(2)
-    await world.settle()  # at this rate the next slice comes in twenty seconds
-    assert small.revisions == [2]
+    await world.settle()
+    world.come_to(2, OTHER)
+    while not small.revisions:
+        await asyncio.sleep(0)
+    told = sum(bool(client.revisions) for client in large)
+    assert SLICE <= told < 3 * SLICE
+    world.keep()
+    await world.settle()
+    assert all(client.is_over for client in large), "an end waits for no pace"
+    assert sum(bool(client.revisions) for client in large) == told
 
 
 @world_test()
