@@ -7,17 +7,17 @@ from typing import Any, Final
 
 from core.auth.api_keys import KeyKind
 from core.evaluation.context import Context
-from core.snapshot.document import Snapshot
-from readserver.evaluations import Evaluations
+from readserver.answers import Prepared
 
 BULK: Final = "/ofrep/v1/evaluate/flags"
 
 
 def etag(
-    route: str, snapshot: Snapshot, kind: KeyKind, context: Mapping[str, Any], streams: bytes
+    route: str, prepared: Prepared, kind: KeyKind, context: Mapping[str, Any], streams: bytes
 ) -> bytes:
     """Of everything that decides the answer: the snapshot, what the key sees, the context, and the
     streams that a bulk answer announces (their address changes twice a day)."""
+    snapshot = prepared.snapshot
     state = (snapshot.environment_id, snapshot.epoch, snapshot.stamp)
     said = json.dumps([route, *state, kind, context, streams.decode()], sort_keys=True)
     digest = hashlib.sha256(said.encode()).hexdigest()[:24]
@@ -29,6 +29,7 @@ def packed(tag: bytes) -> bytes:
     return tag[:-1] + b'-gzip"'
 
 
-def body(route: str, evaluations: Evaluations, context: Context, streams: bytes) -> bytes:
+def body(route: str, prepared: Prepared, kind: KeyKind, context: Context, streams: bytes) -> bytes:
     """OFREP's answer for all flags, or the map of `/v1/flags`."""
+    evaluations = prepared.evaluations[kind]
     return evaluations.bulk(context, streams) if route == BULK else evaluations.values(context)

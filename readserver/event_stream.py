@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from starlette.types import Send
 
-from core.snapshot.document import Snapshot
+from readserver.answers import Prepared
 from readserver.stream_events import BEAT
 
 _END: Final = b""
@@ -21,20 +21,22 @@ class EventStream:
         "_start",
         "_writer",
         "ends_at",
+        "environment_id",
         "is_ending",
         "is_waiting",
         "key",
-        "snapshot",
+        "known",
     )
 
     def __init__(
-        self, send: Send, start: dict[str, Any], snapshot: Snapshot, *, key: bytes, ends_at: float
+        self, send: Send, start: dict[str, Any], known: Prepared, *, key: bytes, ends_at: float
     ) -> None:
         """`start` is the answer's first message, `key` the digest of the API key; `ends_at` in
         seconds since 1970."""
         self._send = send
         self._start: dict[str, Any] | None = start
-        self.snapshot = snapshot  # the one that the client was told of
+        self.known = known  # what the client was told of
+        self.environment_id = known.snapshot.environment_id
         self.key = key
         self.ends_at = ends_at
         self.is_ending = False

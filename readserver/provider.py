@@ -97,10 +97,9 @@ class Provider:
         prepared = self._prepared.get(environment_id)
         return Found(prepared, source) if prepared is not None else None
 
-    def held(self, environment_id: str) -> Snapshot | None:
+    def held(self, environment_id: str) -> Prepared | None:
         """What is served of it from memory now."""
-        prepared = self._prepared.get(environment_id)
-        return prepared.snapshot if prepared is not None else None
+        return self._prepared.get(environment_id)
 
     async def at_least(self, found: Found, revision: int) -> Found:
         """`found`, or what is newer, where a client was told of `revision` by another server: one

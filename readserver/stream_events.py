@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from core.snapshot.document import Snapshot, Version
+from core.snapshot.document import Version
+from readserver.answers import Prepared
 
 BEAT: Final = b":\n\n"
 _RETRY_MILLISECONDS: Final = (1_000, 5_000)
@@ -28,8 +29,8 @@ class Event:
     text: bytes
 
 
-def event_of(snapshot: Snapshot) -> Event:
-    return _event(snapshot.environment_id, snapshot.version)
+def event_of(prepared: Prepared) -> Event:
+    return _event(prepared.snapshot.environment_id, prepared.snapshot.version)
 
 
 @lru_cache(maxsize=1_024)

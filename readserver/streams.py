@@ -17,7 +17,7 @@ from typing import Final
 from starlette.exceptions import HTTPException
 
 from core.errors import UnavailableError
-from core.snapshot.document import Snapshot
+from readserver.answers import Prepared
 from readserver.auth import expires_at
 from readserver.event_stream import EventStream
 from readserver.stream_events import event_of
@@ -42,7 +42,7 @@ class Bounds:
 class _Audience:
     """The streams of one environment. All of them know `seen`, or are `behind`."""
 
-    seen: Snapshot | None
+    seen: Prepared | None
     streams: dict[EventStream, None] = field(default_factory=dict)
     behind: deque[EventStream] = field(default_factory=deque)
     next_end: float = float("inf")  # of a key or a token, seconds since 1970
@@ -53,7 +53,7 @@ class Streams:
 
     def __init__(
         self,
-        held: Callable[[str], Snapshot | None],
+        held: Callable[[str], Prepared | None],
         counts: Counts,
         bounds: Bounds,
         clock: Callable[[], float] = time.time,
@@ -84,10 +84,10 @@ class Streams:
 
     def add(self, stream: EventStream) -> None:
         """From now on it is told. Whoever adds it has asked `check`."""
-        environment_id = stream.snapshot.environment_id
+        environment_id = stream.environment_id
         audience = self._audiences.get(environment_id)
         if audience is None:
-            audience = self._audiences[environment_id] = _Audience(stream.snapshot)
+            audience = self._audiences[environment_id] = _Audience(stream.known)
         audience.streams[stream] = None
         self._by_key[stream.key] += 1
         next_end = audience.next_end
@@ -97,7 +97,7 @@ class Streams:
 
     def remove(self, stream: EventStream, *, timed_out: bool) -> None:
         """It is over, from whichever side; `timed_out` if the client said nothing for too long."""
-        environment_id = stream.snapshot.environment_id
+        environment_id = stream.environment_id
         audience = self._audiences[environment_id]
         del audience.streams[stream]
         if not audience.streams:
@@ -163,13 +163,13 @@ class Streams:
         """End it, or see that it is told, or show that it is alive."""
         if stream.is_ending:
             return
-        snapshot = self._held(stream.snapshot.environment_id)
-        ends_at = _end_of(stream, snapshot)
+        held = self._held(stream.environment_id)
+        ends_at = _end_of(stream, held)
         if self._stopping.is_set() or ends_at <= self._clock():
             stream.end()
             return
         audience.next_end = min(audience.next_end, ends_at)
-        if snapshot is not stream.snapshot:
+        if held is not stream.known:
             if not stream.is_waiting:
                 stream.is_waiting = True
                 self._queue(stream, audience)
@@ -201,13 +201,13 @@ class Streams:
     def _tell(self, stream: EventStream) -> bool:
         """What is true by now, which may be newer than what it was found to be behind of."""
         stream.is_waiting = False
-        snapshot = self._held(stream.snapshot.environment_id)
-        if stream.is_ending or snapshot is None or stream.key not in snapshot.auth.keys:
+        held = self._held(stream.environment_id)
+        if stream.is_ending or held is None or stream.key not in held.snapshot.auth.keys:
             return False  # the next round ends it
-        if snapshot is stream.snapshot:
+        if held is stream.known:
             return False
-        stream.snapshot = snapshot
-        stream.say(event_of(snapshot).text)
+        stream.known = held
+        stream.say(event_of(held).text)
         self._counts.stream_events += 1
         return True
 
@@ -221,7 +221,7 @@ class Streams:
                 await self._stopping.wait()
 
 
-def _end_of(stream: EventStream, snapshot: Snapshot | None) -> float:
+def _end_of(stream: EventStream, held: Prepared | None) -> float:
     """When its token or its key ends: at once, if there is no such key any more."""
-    grant = snapshot.auth.keys.get(stream.key) if snapshot is not None else None
+    grant = held.snapshot.auth.keys.get(stream.key) if held is not None else None
     return min(stream.ends_at, expires_at(grant)) if grant is not None else float("-inf")

@@ -87,22 +87,22 @@ class EvaluateEndpoint:
         if scope["query_string"]:  # after an event, clients say here which one it was
             event = queries.parse(scope["query_string"]).get("flagConfigEtag")
             admitted = await caught_up(self._provider, admitted, event)
-        snapshot, grant = admitted.found.prepared.snapshot, admitted.grant
-        evaluations = admitted.found.prepared.evaluations[grant.kind]
+        prepared, grant = admitted.found.prepared, admitted.grant
         if key is not None:
+            evaluations = prepared.evaluations[grant.kind]
             result = evaluations.evaluate(key, context)
             if result is None:
                 raise HTTPException(404, f"there is no flag {key!r}")
             status = 400 if result.error is ErrorCode.TARGETING_KEY_MISSING else 200
             return self._finished(status, evaluations.fragment(result), admitted)
-        streams = self._announcements.of(snapshot, grant) if route == BULK else b""
-        etag = context_answers.etag(route, snapshot, grant.kind, context, streams)
+        streams = self._announcements.of(prepared.snapshot, grant) if route == BULK else b""
+        etag = context_answers.etag(route, prepared, grant.kind, context, streams)
         accepted = joined(scope["headers"], b"accept-encoding")
         packs = accepted is not None and accepts_gzip(accepted)
         known = joined(scope["headers"], b"if-none-match")
         if known is not None and (matches(known, etag) or matches(known, packed(etag))):
             return self._finished(304, b"", admitted, etag)
-        body = context_answers.body(route, evaluations, context, streams)
+        body = context_answers.body(route, prepared, grant.kind, context, streams)
         if packs and len(body) >= _LEAST_TO_COMPRESS:
             body = gzip.compress(body, compresslevel=1, mtime=0)
             more = [(b"content-encoding", b"gzip")]

@@ -72,11 +72,11 @@ class StreamEndpoint:
     def _stream(
         self, admitted: Admitted, known: str | None, start: dict[str, Any], send: Send
     ) -> EventStream:
-        snapshot = admitted.found.prepared.snapshot
+        prepared = admitted.found.prepared
         # All streams of one token would end at once, and their clients ask for all flags at once.
         ends_at = admitted.ends_at + random.uniform(0, _PAST_ITS_TOKEN)  # noqa: S311 - it spreads
-        stream = EventStream(send, start, snapshot, key=admitted.digest, ends_at=ends_at)
-        stream.say(greeting(event_of(snapshot), known))
+        stream = EventStream(send, start, prepared, key=admitted.digest, ends_at=ends_at)
+        stream.say(greeting(event_of(prepared), known))
         return stream
 
     def _headers(self, admitted: Admitted) -> list[Header]:

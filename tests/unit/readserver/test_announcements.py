@@ -53,14 +53,14 @@ def test_relative_to_the_origin_or_to_a_public_address() -> None:
 
 def test_a_bulk_answer_is_joined_and_its_tag_knows_the_address() -> None:
     world = World()
-    evaluations = prepare(SNAPSHOT).evaluations[KeyKind.CLIENT]
+    prepared = prepare(SNAPSHOT)
     streams = world.said()
-    body = json.loads(context_answers.body(BULK, evaluations, {}, streams))
+    body = json.loads(context_answers.body(BULK, prepared, KeyKind.CLIENT, {}, streams))
     assert body.keys() == {"flags", "metadata", "eventStreams"}
     assert body["eventStreams"] == document(streams)
 
     def tag(route: str = BULK, said: bytes = streams) -> bytes:
-        return context_answers.etag(route, SNAPSHOT, KeyKind.CLIENT, {}, said)
+        return context_answers.etag(route, prepared, KeyKind.CLIENT, {}, said)
 
     before = tag()
     world.now += HALF_DAY

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +11,7 @@ from starlette.exceptions import HTTPException
 from core.auth.api_keys import KeyKind, digest
 from core.errors import UnavailableError
 from core.snapshot.document import Auth, KeyGrant
+from readserver.answers import Prepared
 from readserver.event_stream import EventStream
 from readserver.stream_events import event_of, greeting, revision_in
 from readserver.streams import SLICE, Bounds, Streams
@@ -20,6 +20,10 @@ from tests.support.snapshots import ENVIRONMENT_ID, KEY, snapshot
 
 OTHER = "f" * 16
 NO_PACE = Bounds(rate=1e9, heartbeat=600)
+
+
+def prepared(revision: int, **fields: Any) -> Prepared:
+    return Prepared(snapshot(revision, **fields), {}, {})
 
 
 class Client:
@@ -46,7 +50,7 @@ class Client:
 class World:
     def __init__(self, bounds: Bounds = NO_PACE) -> None:
         self.now = 1_000.0
-        self.held = {id_: snapshot(1, environment_id=id_) for id_ in (ENVIRONMENT_ID, OTHER)}
+        self.held = {id_: prepared(1, environment_id=id_) for id_ in (ENVIRONMENT_ID, OTHER)}
         self.counts = Counts()
         self.streams = Streams(self.held.get, self.counts, bounds, lambda: self.now)
         self.running = asyncio.create_task(self.streams.run())
@@ -63,12 +67,12 @@ class World:
         return client, stream
 
     def come_to(self, revision: int, environment_id: str = ENVIRONMENT_ID) -> None:
-        self.held[environment_id] = snapshot(revision, environment_id=environment_id)
+        self.held[environment_id] = prepared(revision, environment_id=environment_id)
         self.streams.wake()
 
     def keep(self, *keys: tuple[str, KeyGrant]) -> None:
         auth = Auth({digest(key): grant for key, grant in keys})
-        self.held[ENVIRONMENT_ID] = replace(self.held[ENVIRONMENT_ID], auth=auth, revision=2)
+        self.held[ENVIRONMENT_ID] = prepared(2, auth=auth)
         self.streams.wake()
 
     async def settle(self) -> None:
@@ -209,7 +213,7 @@ async def test_heartbeats(world: World) -> None:
 async def test_bounds(world: World) -> None:
     _, first = world.connect()
     refused(world, digest(KEY), 429)
-    other = EventStream(Client().send, {}, first.snapshot, key=b"other", ends_at=0)
+    other = EventStream(Client().send, {}, first.known, key=b"other", ends_at=0)
     world.streams.add(other)
     refused(world, b"a third", 503)
     world.streams.remove(first, timed_out=False)
@@ -237,13 +241,13 @@ async def test_a_stop_waits_for_no_pace(world: World) -> None:
 
 
 def test_the_form_of_an_event() -> None:
-    event = event_of(snapshot(57))
+    event = event_of(prepared(57))
     assert event.text.decode() == (
         f"id: {event.id}\nevent: message\n"
         f'data: {{"type":"refetchEvaluation","etag":"{event.id}","revision":57}}\n\n'
     )
     assert revision_in(event.id) == 57
-    assert event_of(snapshot(57, stamp="another")).id != event.id
-    assert event_of(snapshot(57, epoch="7000.2.1")).id != event.id
+    assert event_of(prepared(57, stamp="another")).id != event.id
+    assert event_of(prepared(57, epoch="7000.2.1")).id != event.id
     for text in ("", "57", f"{event.id}0", f"-{event.id}", "9" * 19 + event.id[2:]):
         assert revision_in(text) is None
