@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.errors import InvalidInputError, NotFoundError, UnauthenticatedError
-from core.setting_values import Bounds, Network, networks, origins
+from core.setting_values import Bounds, Network, check_public_url, networks, origins
 
 PROJECT_FOLDER: Final = ".flagctl"
 FILE_NAME: Final = "config.toml"
@@ -60,6 +60,7 @@ TEXTS: Final = frozenset(
         "role_prefix",
         "listen",
         "admin_listen",
+        "public_url",
         "log_level",
         "login_issuer",
         "login_client_id",
@@ -80,6 +81,10 @@ NUMBERS: Final = {
     # What a reader takes with a question.
     "context_depth": Bounds(1, 64, "levels", whole=True),
     "context_bytes": Bounds(1_024, 16_777_216, "bytes", whole=True),
+    "stream_limit": Bounds(0, 1_000_000, "streams", whole=True),
+    "stream_key_limit": Bounds(0, 1_000_000, "streams", whole=True),
+    "stream_heartbeat": Bounds(0.05, 600, "seconds"),
+    "stream_rate": Bounds(1, 1_000_000, "streams a second"),
 }
 LISTS: Final[dict[str, Callable[[str], tuple[Any, ...]]]] = {
     "cors_origins": origins,
@@ -139,6 +144,7 @@ class Settings:
     role_prefix: str = "flagctl"
     listen: str = "127.0.0.1:8000"
     admin_listen: str | None = None
+    public_url: str | None = None  # without a slash at its end
     log_level: str = "info"
     login_issuer: str | None = None
     login_client_id: str | None = None
@@ -156,6 +162,10 @@ class Settings:
     flag_rules: int = 1_000
     context_depth: int = 32
     context_bytes: int = 1_048_576
+    stream_limit: int = 10_000  # streams of a process
+    stream_key_limit: int = 5_000  # of them, of one API key
+    stream_heartbeat: float = 15.0  # seconds
+    stream_rate: float = 2_000.0  # streams a second that are told of a change
     sources: Mapping[str, Source] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     libpq_password: str | None = None  # the variable that libpq would take one from
@@ -348,6 +358,9 @@ def _parse(name: str, raw: Any) -> Any:
         raise ValueError(f"it is one of {', '.join(_LOG_LEVELS)}")
     if name in ("listen", "admin_listen"):
         parse_address(raw)
+    if name == "public_url":
+        check_public_url(raw)
+        return raw.rstrip("/")
     if name.endswith("database_url") and not raw.startswith(("postgresql://", "postgres://")):
         raise ValueError("it starts with postgresql://")
     if name == "redis_url" and not raw.startswith(("redis://", "rediss://", "unix://")):

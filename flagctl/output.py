@@ -45,6 +45,16 @@ def emit(value: Any, output: Format) -> None:
         line(json.dumps(plain(value), ensure_ascii=not is_unicode(), indent=2))
 
 
+def record(value: Any, output: Format) -> None:
+    """One of many that come one by one: a line of JSON, or a YAML document of its own."""
+    if output == "yaml":
+        line("---")
+        emit(value, output)
+        sys.stdout.flush()
+    else:
+        line(json.dumps(plain(value), ensure_ascii=not is_unicode()))
+
+
 def is_unicode() -> bool:
     """Whether stdout can hold every character; else JSON escapes them, and stays JSON."""
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"

@@ -23,6 +23,7 @@ Message = dict[str, Any]
 FLAGS: Final = "/v1/flags"
 CONFIGS: Final = "/v1/configs"
 SNAPSHOT: Final = "/v1/snapshot"
+STREAM: Final = "/v1/stream"
 SNAPSHOT_FORMAT: Final = 1
 VARY: Final = b"Authorization, X-API-Key, Accept-Encoding"
 _LEAST_TO_COMPRESS: Final = 1_024  # bytes

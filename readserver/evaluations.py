@@ -46,12 +46,12 @@ class Evaluations:
         results = (decide(context) for decide in self._decisions.values())
         return json_text.render({result.key: result.value for result in results}).encode()
 
-    def bulk(self, context: Context) -> bytes:
-        """OFREP's answer for all flags."""
+    def bulk(self, context: Context, streams: bytes = b"") -> bytes:
+        """OFREP's answer for all flags; `streams` is its finished member `eventStreams`."""
         head = {"revision": self._snapshot.revision, "environment": self._snapshot.key}
         metadata = json.dumps(head, separators=(",", ":"))
         flags = b",".join(self._bulk(context))
-        return b'{"flags":[' + flags + b'],"metadata":' + metadata.encode() + b"}"
+        return b'{"flags":[' + flags + b'],"metadata":' + metadata.encode() + streams + b"}"
 
     def _bulk(self, context: Context) -> Iterator[bytes]:
         fragments = self._fragments

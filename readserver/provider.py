@@ -31,6 +31,7 @@ from readserver.truth import Truth
 
 MISS_TIMEOUT_SECONDS: Final = 10.0
 _PAUSE_AFTER_FALSE_HINT: Final = 0.05  # seconds; it delays a true one no longer than this
+_CATCH_UP_SECONDS: Final = 1.0
 _FEW: Final = 100  # flags and configs
 _log = logging.getLogger(__name__)
 
@@ -105,6 +106,24 @@ class Provider:
         source = await self._fly(environment_id)
         prepared = self._prepared.get(environment_id)
         return Found(prepared, source) if prepared is not None else None
+
+    def held(self, environment_id: str) -> Prepared | None:
+        """What is served of it from memory now."""
+        return self._prepared.get(environment_id)
+
+    async def at_least(self, found: Found, revision: int) -> Found:
+        """`found`, or what is newer, where a client was told of `revision` by another server: one
+        flight is waited for, a second at most. A revision that was made up only costs its time."""
+        snapshot = found.prepared.snapshot
+        if revision <= snapshot.revision:
+            return found
+        self.hint(snapshot.environment_id, revision, "client")
+        if flight := self._flights.get(snapshot.environment_id):
+            await asyncio.wait({flight}, timeout=_CATCH_UP_SECONDS)
+        prepared = self._prepared.get(snapshot.environment_id)
+        if prepared is None or prepared is found.prepared:
+            return found
+        return Found(prepared, "memory")
 
     async def _fly(self, environment_id: str) -> str:
         """Wait for the environment's one flight; where it got the snapshot from."""

@@ -7,10 +7,11 @@ Postgres, which costs time and never truth.
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+from core.auth import stream_urls
 from core.auth.api_keys import KeyKind
 from core.evaluation.ruleset import Ruleset
 from core.snapshot.document import Auth, Config, KeyGrant, Served, Snapshot, Version
@@ -47,7 +48,8 @@ def unseal(sealed: Sealed, secret: bytes) -> Snapshot:
     snapshot = decode(sealed.data)
     if (snapshot.environment_id, snapshot.version) != (sealed.environment_id, sealed.version):
         raise RefusedError("it is of another environment or version than its seal")
-    return snapshot
+    stream_secret = stream_urls.secret_of(secret, sealed.environment_id)
+    return replace(snapshot, auth=replace(snapshot.auth, stream_secret=stream_secret))
 
 
 def _mac(environment_id: str, version: Version, data: bytes, secret: bytes) -> bytes:
@@ -58,7 +60,7 @@ def _mac(environment_id: str, version: Version, data: bytes, secret: bytes) -> b
 
 
 def encode(snapshot: Snapshot) -> bytes:
-    """The snapshot as compact JSON, ASCII only."""
+    """The snapshot as compact JSON, ASCII only; without the secret of its streams."""
     document = {
         "format": FORMAT,
         "environment_id": snapshot.environment_id,

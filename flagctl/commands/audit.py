@@ -88,7 +88,7 @@ def list_(
                 ("who", lambda e: e.actor_name),
                 ("what", lambda e: f"{e.action} {e.entity_type} {e.entity_key}"),
                 ("environment", lambda e: e.environment),
-                ("change", _short_change),
+                ("change", short_change),
                 ("reason", lambda e: e.reason),
             ],
             empty="no changes",
@@ -105,7 +105,7 @@ def _print_narrowly(events: "list[AuditRecord]", room: int) -> None:
         when = relative(event.occurred_at).rjust(len("59 min ago"))
         id_ = str(event.id).rjust(len(str(events[0].id)))
         output.line(output.printable(f"{id_}  {when}  {event.actor_name}  {what}"))
-        more = " · ".join(filter(None, (_short_change(event), event.reason)))
+        more = " · ".join(filter(None, (short_change(event), event.reason)))
         if more:
             indent = " " * (len(id_) + 2)
             shown = cut(output.printable(more), room - len(indent))
@@ -146,7 +146,8 @@ def _print_event(event: "AuditRecord") -> None:
         output.line(f"  {change}")
 
 
-def _short_change(event: Any) -> str:
+def short_change(event: Any) -> str:
+    """The first difference, and how many more there are."""
     if event.before is None or event.after is None:
         return ""
     changes = output.changes(event.before, event.after)

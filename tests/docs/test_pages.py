@@ -101,7 +101,9 @@ def test_every_path_and_status_of_http() -> None:
 
 def test_every_metric() -> None:
     counts = Counts()
-    gauges = Gauges(environments=0, age_seconds=0, stale=False, postgres_up=True, redis_up=True)
+    gauges = Gauges(
+        environments=0, age_seconds=0, stale=False, postgres_up=True, redis_up=True, streams=0
+    )
     counts.notifications["postgres"] = 1
     exposed = generate_latest(Telemetry(counts, lambda: gauges).registry()).decode()
     names = {re.split(r"[{ ]", line)[0] for line in exposed.splitlines() if line[0] != "#"}

@@ -160,6 +160,18 @@ async def test_redis_answers_a_miss(world: World) -> None:
 
 
 @world_test
+async def test_a_client_that_is_ahead_is_waited_for(world: World) -> None:
+    found = await world.get()
+    await world.come_to(2)
+    assert await world.provider.at_least(found, 1) is found
+    newer = await world.provider.at_least(found, 2)
+    assert (newer.prepared.snapshot.revision, world.postgres.asked) == (2, 2)
+    assert await world.provider.at_least(newer, 10**12) is newer, "it was made up"
+    assert await world.provider.at_least(newer, 10**12) is newer
+    assert world.postgres.asked == 3, "which costs one question in a while"
+
+
+@world_test
 async def test_many_misses_are_one_load(world: World) -> None:
     world.postgres.gate.clear()
     asking = [asyncio.create_task(world.get()) for _ in range(20)]

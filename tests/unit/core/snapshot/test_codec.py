@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.auth import stream_urls
 from core.snapshot import codec
-from core.snapshot.document import Config, Served, Version
+from core.snapshot.document import Auth, Config, Served, Version
 from tests.support.json_values import TEXTS, VALUES, same
 from tests.support.snapshots import ENVIRONMENT_ID, flag, snapshot
 
@@ -22,7 +23,15 @@ def test_what_was_sealed_comes_back() -> None:
         (flag(version="a1", expires_at=datetime(2027, 1, 31, tzinfo=UTC)), flag("b")), ()
     )
     original = snapshot(7, served=served)
-    assert codec.unseal(codec.seal(original, SECRET), SECRET) == original
+    found = codec.unseal(codec.seal(original, SECRET), SECRET)
+    assert found.auth.stream_secret == stream_urls.secret_of(SECRET, ENVIRONMENT_ID)
+    assert found == original
+
+
+def test_the_secret_of_streams_is_not_in_the_bytes() -> None:
+    loaded = replace(snapshot(), auth=Auth({}, stream_secret=b"needle"))
+    assert b"needle" not in codec.encode(loaded)
+    assert "needle" not in repr(loaded)
 
 
 @given(st.dictionaries(TEXTS, VALUES, min_size=1, max_size=4), TEXTS)
