@@ -6,7 +6,7 @@ revision = "0003"
 down_revision = "0002"
 
 # For each right: true (in the whole organization), or the environments where it is held.
-_RIGHTS = ", ".join(
+_RIGHTS = ",\n                ".join(
     f"""'{permission}', CASE
                 WHEN bool_or(m.environment_id IS NULL
                     AND flagctl.role_allows(m.role, '{permission}')) THEN 'true'
@@ -14,6 +14,18 @@ _RIGHTS = ", ".join(
                     WHERE flagctl.role_allows(m.role, '{permission}')), '[]') END"""
     for permission in ("edit", "administer", "govern")
 )
+# What the rows of one member come to; both ways to find an actor end in this.
+_ROLES = f"""(array_agg(m.email ORDER BY m.subject NULLS LAST, m.id))[1] AS name,
+            jsonb_agg(jsonb_build_object('member_id', m.id, 'role', m.role,
+                'environment_id', m.environment_id, 'environment', e.key)
+                ORDER BY m.subject NULLS LAST, m.id) AS grants,
+            jsonb_build_object({_RIGHTS}) AS rights"""
+_ACTOR = """jsonb_build_object('organization_id', bearer.id, 'organization', bearer.key,
+            'key_pattern', bearer.key_pattern, 'issuer_id', bearer.issuer_id,
+            'key_id', {kid}, 'token_id', {jti}, 'expires', {claims} -> 'exp',
+            'actor', CASE WHEN bearer.built_in THEN {claims} ->> 'sub'
+                ELSE bearer.issuer || '#' || ({claims} ->> 'sub') END,
+            'actor_name', bearer.name, 'grants', bearer.grants, 'rights', bearer.rights)"""
 
 # Error codes that core/db.py translates: FC002 invalid, FC003 not authenticated, FC004 not allowed.
 AUTHENTICATION = """
@@ -78,14 +90,11 @@ DECLARE
     claims jsonb := verified -> 'claims';
     registered flagctl.tokens := flagctl.registration(verified);
     actor jsonb;
-    found record;
+    bearer record;
 BEGIN
-    FOR found IN
+    FOR bearer IN
         SELECT o.id, o.key, o.key_pattern, i.id AS issuer_id, i.issuer, i.built_in,
-            (array_agg(m.email ORDER BY m.subject NULLS LAST, m.id))[1] AS name,
-            jsonb_agg(jsonb_build_object('member_id', m.id, 'role', m.role,
-                'environment_id', m.environment_id, 'environment', e.key) ORDER BY m.id) AS grants,
-            jsonb_build_object({rights}) AS rights
+            {roles}
         FROM flagctl.memberships(verified) m
             JOIN flagctl.organizations o ON o.id = m.organization_id
             JOIN flagctl.issuers i ON i.id = m.issuer_id
@@ -98,13 +107,7 @@ BEGIN
             RAISE EXCEPTION USING errcode = 'FC002',
                 message = 'you belong to several organizations', hint = 'name one with --org';
         END IF;
-        actor := jsonb_build_object('organization_id', found.id, 'organization', found.key,
-            'key_pattern', found.key_pattern, 'issuer_id', found.issuer_id,
-            'key_id', verified -> 'key_id', 'token_id', registered.jti, 'expires', claims -> 'exp',
-            'actor', CASE WHEN found.built_in THEN claims ->> 'sub'
-                ELSE found.issuer || '#' || (claims ->> 'sub') END,
-            'actor_name', found.name, 'grants', found.grants,
-            'rights', found.rights);
+        actor := {actor};
     END LOOP;
     IF actor IS NULL THEN
         RAISE EXCEPTION USING errcode = 'FC004',
@@ -114,6 +117,59 @@ BEGIN
             hint = 'an admin adds members with `flagctl member add`';
     END IF;
     RETURN actor;
+END
+$$;
+"""
+
+REMEMBERED = """
+-- The same in one query, where nothing stands in the way of a token that was found good before.
+-- NULL wherever anything does: the long way then says what. It asks all that the long way asks.
+CREATE FUNCTION flagctl.remembered_actor(token text, wanted text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    at timestamptz := clock_timestamp();
+    now_seconds numeric := extract(epoch FROM at);
+    says jsonb;
+    kid text;
+    signed_by bytea;
+    issued numeric;
+    ends numeric;
+    bearer record;
+BEGIN
+    SELECT v.claims, v.header ->> 'kid', v.modulus, (v.claims ->> 'iat')::numeric,
+            (v.claims ->> 'exp')::numeric
+        INTO says, kid, signed_by, issued, ends
+        FROM flagctl.verified_tokens v WHERE v.digest = sha256(convert_to(token, 'UTF8'));
+    IF says IS NULL OR ends <= now_seconds - 30
+        OR greatest(issued, (says ->> 'nbf')::numeric) > now_seconds + 30 THEN
+        RETURN NULL;
+    END IF;
+    SELECT min(o.id) AS id, min(o.key) AS key, min(o.key_pattern) AS key_pattern,
+            min(i.id) AS issuer_id, min(i.issuer) AS issuer, bool_and(i.built_in) AS built_in,
+            {roles}
+        INTO bearer
+        FROM flagctl.issuers i
+            JOIN flagctl.issuer_keys k ON k.issuer_id = i.id
+            JOIN flagctl.members m ON m.issuer_id = i.id
+            JOIN flagctl.organizations o ON o.id = m.organization_id
+            LEFT JOIN flagctl.tokens t ON t.jti = flagctl.token_id(says ->> 'jti')
+            LEFT JOIN flagctl.environments e ON e.id = m.environment_id
+        WHERE i.issuer = says ->> 'iss' AND to_jsonb(i.audience) = says -> 'aud'
+            AND ends - issued <= i.max_lifetime_seconds
+            AND k.key_id = kid AND k.modulus = signed_by
+            AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > at)
+            AND (m.subject = says ->> 'sub' OR m.claims <@ says)
+            AND CASE WHEN i.built_in THEN t.organization_id = o.id AND t.revoked_at IS NULL
+                    AND t.subject = says ->> 'sub' AND t.expires_at = to_timestamp(ends)
+                ELSE i.organization_id = o.id END
+            AND (wanted IS NULL OR o.key = wanted)
+        HAVING min(o.id) = max(o.id) AND min(i.id) = max(i.id);
+    IF bearer.id IS NULL THEN
+        RETURN NULL;
+    END IF;
+    RETURN {actor};
 END
 $$;
 """
@@ -130,29 +186,34 @@ RETURN encode(sha256(outer_key || sha256(inner_key || convert_to(concat_ws(' ',
 
 CREATE FUNCTION flagctl.open_change(actor jsonb, reason text, client_version text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     change jsonb := actor || jsonb_build_object('change_id', gen_random_uuid(),
         'reason', reason, 'client_version', client_version);
+    written text := change;
     setting text := current_setting('flagctl.change', true);
+    number xid8;
 BEGIN
     -- What is not sealed here, as somebody left it on a pooled connection, is in nobody's way.
-    IF setting <> '' AND EXISTS (SELECT FROM flagctl.change_key k
-        WHERE left(setting, 64) = flagctl.seal(k.inner_key, k.outer_key, substr(setting, 66))) THEN
-        RAISE EXCEPTION USING errcode = 'FC002',
-            message = 'this transaction has begun a change already',
-            hint = 'end it with COMMIT or ROLLBACK first';
+    IF setting <> '' THEN
+        IF EXISTS (SELECT FROM flagctl.change_key k WHERE left(setting, 64)
+                = flagctl.seal(k.inner_key, k.outer_key, substr(setting, 66))) THEN
+            RAISE EXCEPTION USING errcode = 'FC002',
+                message = 'this transaction has begun a change already',
+                hint = 'end it with COMMIT or ROLLBACK first';
+        END IF;
     END IF;
     IF char_length(reason) > 2000 OR char_length(client_version) > 200 THEN
         RAISE EXCEPTION USING errcode = 'FC002',
             message = 'a reason has 2000 characters, and the version of a client 200, at most';
     END IF;
     IF NOT current_setting('transaction_read_only')::boolean THEN
-        PERFORM pg_current_xact_id();
+        number := pg_current_xact_id();
     END IF;
-    PERFORM set_config('flagctl.change',
-            flagctl.seal(k.inner_key, k.outer_key, change::text) || ' ' || change::text, true)
+    SELECT flagctl.seal(k.inner_key, k.outer_key, written) || ' ' || written INTO STRICT setting
         FROM flagctl.change_key k;
+    setting := set_config('flagctl.change', setting, true);
     RETURN change;
 END
 $$;
@@ -162,20 +223,28 @@ $$;
 CREATE FUNCTION flagctl.begin_change(token text, organization text, reason text,
     client_version text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    verified jsonb := flagctl.verify_token(token, organization);
-    change jsonb := flagctl.open_change(flagctl.actor_of(verified, organization), reason,
-        client_version);
+    actor jsonb := flagctl.remembered_actor(token, organization);
+    verified jsonb;
+    change jsonb;
+    tenant bigint;
+    named text;
 BEGIN
+    IF actor IS NULL THEN
+        verified := flagctl.verify_token(token, organization);
+        actor := flagctl.actor_of(verified, organization);
+    END IF;
+    change := flagctl.open_change(actor, reason, client_version);
     -- Every login of the server sees it, also one of another organization: no name, but a number.
-    PERFORM set_config('application_name',
+    named := set_config('application_name',
         'flagctl member ' || (change #>> '{grants,0,member_id}'), true);
     IF current_setting('transaction_read_only')::boolean THEN
         RETURN change;
     END IF;
-    PERFORM FROM flagctl.organizations o WHERE o.id = (change ->> 'organization_id')::bigint
-        FOR NO KEY UPDATE SKIP LOCKED;
+    tenant := change -> 'organization_id';
+    PERFORM FROM flagctl.organizations o WHERE o.id = tenant FOR NO KEY UPDATE SKIP LOCKED;
     -- Under the lock nobody else remembers the same token, for whose end we would wait.
     IF FOUND AND jsonb_typeof(verified -> 'new') = 'object' THEN
         PERFORM flagctl.remember_token(verified);
@@ -225,18 +294,18 @@ $$;
 -- transaction that is kept open must not outlive what its token may do.
 CREATE FUNCTION flagctl.current_change() RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    setting text := coalesce(current_setting('flagctl.change', true), '');
-    change text := substr(setting, 66);
-    seal text;
+    setting text := current_setting('flagctl.change', true);
+    is_sealed boolean;
 BEGIN
-    IF setting = '' THEN
+    IF setting = '' OR setting IS NULL THEN
         RETURN NULL;
     END IF;
-    SELECT flagctl.seal(k.inner_key, k.outer_key, change) INTO STRICT seal
-        FROM flagctl.change_key k;
-    IF left(setting, 64) <> seal THEN
+    SELECT left(setting, 64) = flagctl.seal(k.inner_key, k.outer_key, substr(setting, 66))
+        INTO STRICT is_sealed FROM flagctl.change_key k;
+    IF NOT is_sealed THEN
         RAISE EXCEPTION USING errcode = 'FC003', message = 'the change was not begun here',
             hint = 'call flagctl.begin_change first';
     END IF;
@@ -245,7 +314,7 @@ BEGIN
             message = 'the change has been open for more than ten minutes',
             hint = 'begin it again';
     END IF;
-    RETURN change::jsonb;
+    RETURN substr(setting, 66)::jsonb;
 END
 $$;
 
@@ -253,7 +322,11 @@ $$;
 -- between.
 CREATE FUNCTION flagctl.check_still_allowed(change jsonb) RETURNS void
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
 AS $$
+DECLARE
+    at timestamptz := clock_timestamp();
+    what record;
 BEGIN
     -- An older snapshot would not show what was revoked meanwhile.
     IF current_setting('transaction_isolation') <> 'read committed' THEN
@@ -262,23 +335,26 @@ BEGIN
     IF change ? 'is_owner' THEN
         RETURN;
     END IF;
-    IF (change ->> 'expires')::numeric + 30 <= extract(epoch FROM clock_timestamp())
-        OR EXISTS (SELECT FROM flagctl.tokens t
-            WHERE t.jti = (change ->> 'token_id')::uuid AND t.revoked_at IS NOT NULL)
-        OR NOT EXISTS (SELECT FROM flagctl.issuer_keys k
-            WHERE k.issuer_id = (change ->> 'issuer_id')::bigint
-                AND k.key_id = change ->> 'key_id' AND k.revoked_at IS NULL
-                AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())) THEN
+    SELECT o.archived_at IS NOT NULL AS is_archived,
+            k.id IS NULL OR k.revoked_at IS NOT NULL OR coalesce(k.expires_at <= at, false)
+                OR t.revoked_at IS NOT NULL AS is_revoked,
+            EXISTS (SELECT FROM jsonb_array_elements(change -> 'grants') AS g
+                WHERE NOT EXISTS (SELECT FROM flagctl.members m
+                    WHERE m.id = (g -> 'member_id')::bigint AND m.role = g ->> 'role')) AS is_other
+        INTO STRICT what
+        FROM flagctl.organizations o
+            LEFT JOIN flagctl.issuer_keys k ON k.issuer_id = (change -> 'issuer_id')::bigint
+                AND k.key_id = change ->> 'key_id'
+            LEFT JOIN flagctl.tokens t ON t.jti = (change ->> 'token_id')::uuid
+        WHERE o.id = (change -> 'organization_id')::bigint;
+    IF what.is_revoked OR (change -> 'expires')::numeric + 30 <= extract(epoch FROM at) THEN
         PERFORM flagctl.refuse_token('the token was revoked, or ended, meanwhile');
     END IF;
-    IF EXISTS (SELECT FROM jsonb_to_recordset(change -> 'grants') AS g (member_id bigint, role text)
-        WHERE NOT EXISTS (SELECT FROM flagctl.members m
-            WHERE m.id = g.member_id AND m.role = g.role)) THEN
+    IF what.is_other THEN
         RAISE EXCEPTION USING errcode = 'FC004', message = 'your roles were changed meanwhile',
             hint = '`flagctl whoami` shows them';
     END IF;
-    IF EXISTS (SELECT FROM flagctl.organizations o
-        WHERE o.id = (change ->> 'organization_id')::bigint AND o.archived_at IS NOT NULL) THEN
+    IF what.is_archived THEN
         RAISE EXCEPTION USING errcode = 'FC004',
             message = format('the organization %s is archived', change ->> 'organization'),
             hint = 'its owner brings it back with `flagctl org unarchive`';
@@ -290,8 +366,12 @@ $$;
 PERMISSIONS = """
 -- What the policies ask, once a statement: the organization of the verified actor, or NULL …
 CREATE FUNCTION flagctl.current_organization() RETURNS bigint
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-RETURN (flagctl.current_change() ->> 'organization_id')::bigint;
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN flagctl.current_change() -> 'organization_id';
+END
+$$;
 
 -- … the same, where the actor may in the whole of it, else NULL …
 CREATE FUNCTION flagctl.organization_where(permission text) RETURNS bigint
@@ -359,14 +439,20 @@ DROP FUNCTION flagctl.organization_throughout(text), flagctl.organization_somewh
     flagctl.environments_where(text), flagctl.environments_of(bigint),
     flagctl.current_organization(), flagctl.check_still_allowed(jsonb), flagctl.current_change(),
     flagctl.begin_owner_change(text, text, text), flagctl.begin_change(text, text, text, text),
-    flagctl.remember_token(jsonb), flagctl.open_change(jsonb, text, text),
+    flagctl.remembered_actor(text, text), flagctl.remember_token(jsonb),
+    flagctl.open_change(jsonb, text, text),
     flagctl.seal(bytea, bytea, text), flagctl.actor_of(jsonb, text), flagctl.memberships(jsonb),
     flagctl.registration(jsonb), flagctl.token_id(text), flagctl.role_allows(text, text);
 """
 
 
 def upgrade() -> None:
-    for script in (AUTHENTICATION.replace("{rights}", _RIGHTS), CHANGES, PERMISSIONS):
+    found = _ACTOR.format(claims="claims", kid="verified -> 'key_id'", jti="registered.jti")
+    execute(AUTHENTICATION.replace("{roles}", _ROLES).replace("{actor}", found))
+    jti = "CASE WHEN bearer.built_in THEN flagctl.token_id(says ->> 'jti') END"
+    remembered = _ACTOR.format(claims="says", kid="kid", jti=jti)
+    execute(REMEMBERED.replace("{roles}", _ROLES).replace("{actor}", remembered))
+    for script in (CHANGES, PERMISSIONS):
         execute(script)
 
 

@@ -26,11 +26,10 @@ RETURN jsonb_build_object('format', 1, 'key', f.key, 'type', f.type, 'variants',
     'expires_at', f.expires_at, 'archived', f.archived_at IS NOT NULL, 'salt', f.salt,
     'version', f.version);
 
-CREATE FUNCTION flagctl.document(o flagctl.overrides) RETURNS jsonb
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-RETURN jsonb_build_object('format', 1,
-    'key', (SELECT f.key FROM flagctl.flags f WHERE f.id = o.flag_id),
-    'environment', (SELECT e.key FROM flagctl.environments e WHERE e.id = o.environment_id),
+-- Without a search path of its own it becomes part of the expression that asks.
+CREATE FUNCTION flagctl.document(o flagctl.overrides, flag text, environment text) RETURNS jsonb
+    LANGUAGE sql STABLE
+RETURN jsonb_build_object('format', 1, 'key', flag, 'environment', environment,
     'enabled', o.enabled, 'targeting', o.targeting, 'version', o.version);
 
 CREATE FUNCTION flagctl.document(s flagctl.segments) RETURNS jsonb
@@ -107,18 +106,28 @@ END
 $$;
 
 -- The gate. Every change of what an environment serves must raise its revision, and nobody does
--- so who may not act there, by whichever table or statement the change comes.
-CREATE FUNCTION flagctl.raise_revisions(change jsonb, affected bigint[], permission text)
-    RETURNS void
+-- so who may not act there, by whichever table or statement the change comes. Once a change; the
+-- event tells which revision it is part of.
+CREATE FUNCTION flagctl.raise_revisions(change jsonb, affected bigint[], permission text,
+    organization bigint, event bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
 AS $$
+DECLARE
+    this_change uuid := change ->> 'change_id';
 BEGIN
     PERFORM flagctl.check_rights(change, permission, affected);
-    UPDATE flagctl.environments e
-        SET revision = e.revision + 1, stamp = gen_random_uuid(),
-            revised_in = (change ->> 'change_id')::uuid
-        WHERE e.id = ANY (affected)
-            AND e.revised_in IS DISTINCT FROM (change ->> 'change_id')::uuid;
+    WITH raised AS (
+        UPDATE flagctl.environments e
+            SET revision = e.revision + 1, stamp = gen_random_uuid(), revised_in = this_change
+            WHERE e.id = ANY (affected) AND e.revised_in IS DISTINCT FROM this_change
+            RETURNING e.id, e.key, e.revision)
+    INSERT INTO flagctl.audit_event_revisions
+            (organization_id, seq, environment_id, environment, revision)
+        SELECT organization, event, r.id, r.key, r.revision FROM raised r
+        UNION ALL
+        SELECT organization, event, e.id, e.key, e.revision FROM flagctl.environments e
+            WHERE e.id = ANY (affected) AND e.revised_in = this_change;
 END
 $$;
 
@@ -126,20 +135,23 @@ $$;
 -- actor may still act. What the change itself does to its actor's roles comes after.
 CREATE FUNCTION flagctl.enter_change() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     change jsonb := flagctl.current_change();
-    tenant bigint := change ->> 'organization_id';
-    last_change uuid;
+    tenant bigint := change -> 'organization_id';
+    this_change uuid := change ->> 'change_id';
 BEGIN
     IF change IS NULL THEN
         RAISE EXCEPTION USING errcode = 'FC003', message = 'no change was begun',
             hint = 'call flagctl.begin_change first';
     END IF;
-    SELECT a.change_id INTO last_change FROM flagctl.audit_events a
-        WHERE a.organization_id = tenant ORDER BY a.seq DESC LIMIT 1;
-    IF last_change IS DISTINCT FROM (change ->> 'change_id')::uuid THEN
-        PERFORM FROM flagctl.organizations o WHERE o.id = tenant FOR NO KEY UPDATE;
+    -- Whose event is the last one has the lock already, and was asked under it.
+    PERFORM FROM flagctl.organizations o WHERE o.id = tenant
+        AND (SELECT a.change_id FROM flagctl.audit_events a WHERE a.organization_id = tenant
+            ORDER BY a.seq DESC LIMIT 1) IS DISTINCT FROM this_change
+        FOR NO KEY UPDATE;
+    IF FOUND THEN
         PERFORM flagctl.check_still_allowed(change);
     END IF;
     RETURN NULL;
@@ -147,61 +159,59 @@ END
 $$;
 
 -- Writes one audit event and raises the revision of each affected environment, once a change.
--- The organization's row lock makes seq gapless and its order the order of the commits.
+-- The organization's row lock makes seq gapless and its order the order of the commits: whoever
+-- entered has that of the change's own one.
 -- Who is named must have had the right: a statement can put another sealed change of the same
--- transaction in place once the policies have answered.
+-- transaction in place once the policies have answered. Where revisions rise, the gate asks.
 CREATE FUNCTION flagctl.record_event(
     organization bigint, entity_type text, entity_id bigint, entity_key text,
     in_environment bigint, action text, before jsonb, after jsonb, affected bigint[],
     permission text DEFAULT 'edit', needed bigint[] DEFAULT NULL)
     RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    change jsonb := flagctl.current_change();
-    this_change uuid := change ->> 'change_id';
-    last record;
+    change jsonb;
+    this_change uuid;
     new_seq bigint;
 BEGIN
     -- As text: to jsonb's own `=` the numbers 1 and 1.0 are the same, to a reader they are not.
-    IF before::text IS NOT DISTINCT FROM after::text AND affected IS NULL AND action <> 'denied'
+    IF affected IS NULL AND action <> 'denied' AND before::text IS NOT DISTINCT FROM after::text
         THEN
         RETURN;
     END IF;
+    change := flagctl.current_change();
     IF change IS NULL THEN
         RAISE EXCEPTION USING errcode = 'FC003', message = 'no change was begun',
             hint = 'call flagctl.begin_change first';
     END IF;
-    IF (change ->> 'organization_id')::bigint <> organization AND NOT change ? 'is_owner' THEN
-        RAISE EXCEPTION USING errcode = 'FC004', message = 'this belongs to another organization';
-    END IF;
-    IF action <> 'denied' THEN
-        PERFORM flagctl.check_rights(change, permission, coalesce(needed, affected));
-    END IF;
-    SELECT a.seq, a.occurred_at, a.change_id INTO last FROM flagctl.audit_events a
-        WHERE a.organization_id = organization ORDER BY a.seq DESC LIMIT 1;
-    IF last.change_id IS DISTINCT FROM this_change THEN
+    IF (change -> 'organization_id')::bigint <> organization THEN
+        IF NOT change ? 'is_owner' THEN
+            RAISE EXCEPTION USING errcode = 'FC004',
+                message = 'this belongs to another organization';
+        END IF;
         PERFORM FROM flagctl.organizations o WHERE o.id = organization FOR NO KEY UPDATE;
-        SELECT a.seq, a.occurred_at INTO last FROM flagctl.audit_events a
-            WHERE a.organization_id = organization ORDER BY a.seq DESC LIMIT 1;
     END IF;
-    new_seq := coalesce(last.seq, 0) + 1;
+    IF action <> 'denied' AND (affected IS NULL OR needed IS NOT NULL) THEN
+        PERFORM flagctl.check_rights(change, permission, needed);
+    END IF;
+    this_change := change ->> 'change_id';
     INSERT INTO flagctl.audit_events (organization_id, seq, change_id, occurred_at, actor,
             actor_name, entity_type, entity_id, entity_key, environment_id, environment, action,
             before, after, reason, client_version)
-        VALUES (organization, new_seq, this_change,
+        SELECT organization, coalesce(last.seq, 0) + 1, this_change,
             greatest(clock_timestamp(), last.occurred_at), change ->> 'actor',
             change ->> 'actor_name', entity_type, entity_id, entity_key, in_environment,
             (SELECT e.key FROM flagctl.environments e WHERE e.id = in_environment), action,
-            before, after, change ->> 'reason', change ->> 'client_version');
-    IF affected IS NULL THEN
-        RETURN;
+            before, after, change ->> 'reason', change ->> 'client_version'
+        FROM (VALUES (1)) AS one LEFT JOIN (SELECT a.seq, a.occurred_at
+            FROM flagctl.audit_events a WHERE a.organization_id = organization
+            ORDER BY a.seq DESC LIMIT 1) AS last ON true
+        RETURNING seq INTO new_seq;
+    IF affected IS NOT NULL THEN
+        PERFORM flagctl.raise_revisions(change, affected, permission, organization, new_seq);
     END IF;
-    PERFORM flagctl.raise_revisions(change, affected, permission);
-    INSERT INTO flagctl.audit_event_revisions
-            (organization_id, seq, environment_id, environment, revision)
-        SELECT organization, new_seq, e.id, e.key, e.revision
-        FROM flagctl.environments e WHERE e.id = ANY (affected);
 END
 $$;
 
@@ -209,8 +219,15 @@ $$;
 CREATE FUNCTION flagctl.outcome() RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    this_change uuid := flagctl.current_change() ->> 'change_id';
+BEGIN
+    RETURN flagctl.outcome_of((flagctl.current_change() ->> 'change_id')::uuid);
+END
+$$;
+
+CREATE FUNCTION flagctl.outcome_of(this_change uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
+AS $$
 BEGIN
     RETURN jsonb_build_object(
         'events', (SELECT jsonb_agg(jsonb_build_object('id', a.seq,
@@ -337,18 +354,23 @@ $$;
 -- A flag that has no row here inherits: that is the state before the first override.
 CREATE FUNCTION flagctl.override_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     o flagctl.overrides := coalesce(NEW, OLD);
-    inherited jsonb := jsonb_build_object('enabled', NULL, 'version', 0,
-        'targeting', '{"format": 1, "rules": []}'::jsonb);
+    inherited CONSTANT jsonb := '{"enabled": null, "version": 0,
+        "targeting": {"format": 1, "rules": []}}';
+    flag text;
+    environment text;
 BEGIN
-    PERFORM flagctl.record_event(o.organization_id, 'feature', o.flag_id,
-        (SELECT f.key FROM flagctl.flags f WHERE f.id = o.flag_id), o.environment_id,
+    SELECT f.key, e.key INTO flag, environment FROM flagctl.flags f, flagctl.environments e
+        WHERE f.id = o.flag_id AND e.id = o.environment_id;
+    PERFORM flagctl.record_event(o.organization_id, 'feature', o.flag_id, flag, o.environment_id,
         CASE TG_OP WHEN 'DELETE' THEN 'delete' ELSE 'update' END,
-        CASE TG_OP WHEN 'INSERT' THEN flagctl.document(NEW) || inherited
-            ELSE flagctl.document(OLD) END,
-        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END, ARRAY[o.environment_id]);
+        CASE TG_OP WHEN 'INSERT' THEN flagctl.document(NEW, flag, environment) || inherited
+            ELSE flagctl.document(OLD, flag, environment) END,
+        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW, flag, environment) END,
+        ARRAY[o.environment_id]);
     RETURN NULL;
 END
 $$;
@@ -656,7 +678,7 @@ BEGIN
     FOR found IN SELECT p.oid::regprocedure AS signature FROM pg_proc p
         WHERE p.pronamespace = 'flagctl'::regnamespace AND (p.prorettype = 'trigger'::regtype
             OR p.proname IN ('document', 'check_rights', 'raise_revisions', 'record_event',
-                'record_denial', 'outcome', 'environments_using'))
+                'record_denial', 'outcome', 'outcome_of', 'environments_using'))
     LOOP
         EXECUTE format('DROP FUNCTION %s', found.signature);
     END LOOP;
