@@ -21,17 +21,14 @@ _BOUNDS = (
     " set_config('idle_in_transaction_session_timeout', '30s', true),"
     " set_config('transaction_read_only', :read_only, true),"
 )
-_VERSION = "(SELECT v.version_num FROM flagctl.schema_version v) AS schema_version"
 _BEGIN = (
-    f"{_BOUNDS} flagctl.begin_change(:token, :organization, :reason, :client_version) AS change,"
-    f" {_VERSION}"
+    f"{_BOUNDS} flagctl.begin_change(:token, :organization, :reason, :client_version) AS change"
 )
 _STATE_OF = "flagctl.state_of(:flag, :environment)"
 _BEGIN_ALONE = text(_BEGIN)
 _BEGIN_AT_SPOT = text(f"{_BEGIN}, {_STATE_OF} AS state")
 _BEGIN_AS_OWNER = text(
-    f"{_BOUNDS} flagctl.begin_owner_change(:organization, :reason, :client_version) AS change,"
-    f" {_VERSION}"
+    f"{_BOUNDS} flagctl.begin_owner_change(:organization, :reason, :client_version) AS change"
 )
 _STATE = text(f"SELECT {_STATE_OF}")
 CLIENT_VERSION = f"flagctl/{core.__version__}"
@@ -165,7 +162,7 @@ def _begin(
         change["organization"],
         change["key_pattern"],
         UUID(change["change_id"]),
-        row.schema_version,
+        change["schema_version"],
         change.get("is_locked", False),
         {} if spot is None else {spot: row.state},
     )

@@ -216,7 +216,8 @@ END
 $$;
 
 -- What the open change did, in one answer: its events, the environments as readers must see them.
-CREATE FUNCTION flagctl.outcome() RETURNS jsonb
+-- Text, not jsonb: an answer is only sent, and can be of many thousand events.
+CREATE FUNCTION flagctl.outcome() RETURNS json
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -224,18 +225,18 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION flagctl.outcome_of(this_change uuid) RETURNS jsonb
+CREATE FUNCTION flagctl.outcome_of(this_change uuid) RETURNS json
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
-    RETURN jsonb_build_object(
-        'events', (SELECT jsonb_agg(jsonb_build_object('id', a.seq,
+    RETURN json_build_object(
+        'events', (SELECT json_agg(json_build_object('id', a.seq,
                 'entity_type', a.entity_type, 'entity_key', a.entity_key,
                 'environment', a.environment, 'action', a.action, 'before', a.before,
                 'after', a.after) ORDER BY a.seq)
             FROM flagctl.audit_events a WHERE a.change_id = this_change),
-        'raised', (SELECT jsonb_agg(jsonb_build_object('environment', e.key,
+        'raised', (SELECT json_agg(json_build_object('environment', e.key,
                 'public_id', e.public_id, 'revision', e.revision, 'stamp', e.stamp,
                 'confirm', e.confirm) ORDER BY e.id)
             FROM flagctl.environments e WHERE e.revised_in = this_change),

@@ -53,21 +53,21 @@ $$;
 -- What a write to one flag in one environment starts from, in the verified actor's organization;
 -- NULL where one of them is missing. Its plan is kept, which a query's with policies is not. Not
 -- STABLE: asked together with begin_change it must see what the lock was waited for.
-CREATE FUNCTION flagctl.state_of(flag text, environment text) RETURNS jsonb
+CREATE FUNCTION flagctl.state_of(flag text, environment text) RETURNS json
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     tenant bigint := flagctl.current_change() -> 'organization_id';
-    state jsonb;
+    state json;
 BEGIN
-    SELECT jsonb_build_object(
-            'environment', jsonb_build_object('id', e.id, 'key', e.key, 'revision', e.revision),
-            'flag', jsonb_build_object('id', f.id, 'key', f.key,
+    SELECT json_build_object(
+            'environment', json_build_object('id', e.id, 'key', e.key, 'revision', e.revision),
+            'flag', json_build_object('id', f.id, 'key', f.key,
                 'variants', f.variants, 'on_variant', f.on_variant, 'off_variant', f.off_variant,
                 'default_enabled', f.default_enabled, 'is_archived', f.archived_at IS NOT NULL,
                 'salt', f.salt),
-            'override', CASE WHEN o.id IS NOT NULL THEN jsonb_build_object(
+            'override', CASE WHEN o.id IS NOT NULL THEN json_build_object(
                 'enabled', o.enabled, 'targeting', o.targeting) END)
         INTO state
         FROM flagctl.environments e
@@ -81,7 +81,7 @@ $$;
 -- One write of an override, and what the whole change did up to here. It asks for the right as the
 -- policies do of a statement; the triggers ask besides, as of any.
 CREATE FUNCTION flagctl.set_state(flag bigint, environment bigint, enabled boolean,
-    targeting jsonb) RETURNS jsonb
+    targeting jsonb) RETURNS json
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     SET plan_cache_mode = force_generic_plan
 AS $$

@@ -24,7 +24,8 @@ def test_states_are_set_where_the_role_is(own_ground: Ground) -> None:
         begin(connection, own_ground.editor_of_dev)
         assert outcome(connection, _SET, dev) == "1 rows"
         connection.commit()
-    assert own_ground.ask("SELECT environment FROM flagctl.audit_events ORDER BY seq DESC LIMIT 1")
+    last = "SELECT environment FROM flagctl.audit_events WHERE organization_id = 1"
+    assert own_ground.ask(f"{last} ORDER BY seq DESC LIMIT 1") == [("dev",)]
 
 
 def test_admins_set_no_state_of_another_organization(ground: Ground) -> None:
