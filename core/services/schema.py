@@ -73,11 +73,11 @@ def upgrade(url: Secret, *, prefix: str, to: str = "head") -> Status:
 
     Returns the status from before. Raises ConflictError when another upgrade runs.
     """
-    with _owner(url, prefix) as connection:
+    with as_owner(url, prefix) as connection:
         before = status(connection)
         connection.commit()
         with translated():
-            command.upgrade(_config(connection), to)
+            run_migrations(connection, to)
         complete = not status(connection).pending  # the grants speak of the newest schema
         connection.commit()
         if complete:
@@ -85,9 +85,14 @@ def upgrade(url: Secret, *, prefix: str, to: str = "head") -> Status:
         return before
 
 
+def run_migrations(connection: Connection, to: str = "head") -> None:
+    """In a transaction each, or in the one that is open."""
+    command.upgrade(_config(connection), to)
+
+
 def downgrade(url: Secret, *, prefix: str, to: str) -> None:
     """Take migrations back. For tests: data goes with the tables."""
-    with _owner(url, prefix) as connection, translated():
+    with as_owner(url, prefix) as connection, translated():
         command.downgrade(_config(connection), to)
         connection.commit()
 
@@ -117,7 +122,7 @@ def driver(connection: Connection) -> psycopg.Connection[Any]:
 
 
 @contextmanager
-def _owner(url: Secret, prefix: str) -> Iterator[Connection]:
+def as_owner(url: Secret, prefix: str) -> Iterator[Connection]:
     """A connection that acts as the owners' group, alone, with bounded waits."""
     role = group_name(prefix, Group.OWNER)
     with connect(url, application_name="flagctl db") as connection:
