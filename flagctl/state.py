@@ -13,7 +13,7 @@ from flagctl.output import Format
 if TYPE_CHECKING:
     from core.services.change import Change, Options, Outcome
     from core.services.key_files import KeyFile
-    from core.sessions import Session
+    from core.sessions import Session, Spot
     from core.settings import Secret, Settings
 
 T = TypeVar("T")
@@ -108,9 +108,16 @@ class State:
         return not (self.given.get("yes") or self.given.get("dry_run"))
 
     def write(
-        self, apply: Callable[["Change"], T], *, confirmed: bool = False
+        self,
+        apply: Callable[["Change"], T],
+        *,
+        confirmed: bool = False,
+        spot: "Spot | None" = None,
     ) -> tuple[T, "Outcome"]:
-        """Run `apply` as one change and commit; then tell Redis. Asks back where that is needed."""
+        """Run `apply` as one change and commit; then tell Redis. Asks back where that is needed.
+
+        What `apply` looks at first may be named as `spot`: that saves a way to Postgres and back.
+        """
         from core.services.change import change
 
         def attempt(options: "Options") -> tuple[T, "Outcome"]:
@@ -120,6 +127,7 @@ class State:
                 settings.admin_token(),
                 options,
                 organization=self.organization,
+                spot=spot,
             ) as opened:
                 result = apply(opened)
             return result, opened.outcome

@@ -145,4 +145,4 @@ def _edit(change: Change, key: str, environment_key: str, edit: Callable[[Docume
         return
     check_targeting(change, flag, environment, targeting, before)
     enabled = current.enabled if current is not None else None
-    write(change, flag, environment, current, {"enabled": enabled, "targeting": targeting})
+    write(change, flag, environment, enabled, targeting)

@@ -77,11 +77,11 @@ def upgrade(
 
     Returns the status from before. Raises ConflictError when another upgrade runs.
     """
-    with _owner(url, prefix) as connection:
+    with as_owner(url, prefix) as connection:
         before = status(connection)
         connection.commit()
         with translated():
-            command.upgrade(_watched(_config(connection), before, watch), to)
+            run_migrations(connection, to, _watched(before, watch))
         complete = not status(connection).pending  # the grants speak of the newest schema
         connection.commit()
         if complete:
@@ -89,7 +89,7 @@ def upgrade(
         return before
 
 
-def _watched(config: Config, before: Status, watch: Watch) -> Config:
+def _watched(before: Status, watch: Watch) -> Callable[..., None]:
     """The grants are a step too; they come last."""
     steps = [*before.pending, "grants"]
     done = iter(range(1, len(steps)))
@@ -99,13 +99,21 @@ def _watched(config: Config, before: Status, watch: Watch) -> Config:
         watch(number, len(steps), steps[number])
 
     watch(0, len(steps), steps[0])
+    return applied
+
+
+def run_migrations(
+    connection: Connection, to: str = "head", applied: Callable[..., None] | None = None
+) -> None:
+    """In a transaction each, or in the one that is open; `applied` is called after each."""
+    config = _config(connection)
     config.attributes["on_version_apply"] = applied
-    return config
+    command.upgrade(config, to)
 
 
 def downgrade(url: Secret, *, prefix: str, to: str) -> None:
     """Take migrations back. For tests: data goes with the tables."""
-    with _owner(url, prefix) as connection, translated():
+    with as_owner(url, prefix) as connection, translated():
         command.downgrade(_config(connection), to)
         connection.commit()
 
@@ -135,7 +143,7 @@ def driver(connection: Connection) -> psycopg.Connection[Any]:
 
 
 @contextmanager
-def _owner(url: Secret, prefix: str) -> Iterator[Connection]:
+def as_owner(url: Secret, prefix: str) -> Iterator[Connection]:
     """A connection that acts as the owners' group, alone, with bounded waits."""
     role = group_name(prefix, Group.OWNER)
     with connect(url, application_name="flagctl db") as connection:

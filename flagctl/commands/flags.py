@@ -68,6 +68,7 @@ def set_flag(
     from core.errors import InvalidInputError
     from core.evaluation.timed_changes import has_expired
     from core.services.overrides import Rollout, set_override
+    from core.sessions import Spot
 
     if rollout is None and by is not None:
         raise InvalidInputError("--by goes with --rollout PERCENT")
@@ -81,6 +82,7 @@ def set_flag(
     environment = here.environment(env)
     result, outcome = here.write(
         lambda change: set_override(change, key, environment, state, share),
+        spot=Spot(key, environment),
     )
     document = {
         "flag": key,

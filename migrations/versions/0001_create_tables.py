@@ -320,15 +320,14 @@ CREATE INDEX audit_events_actor_idx ON flagctl.audit_events (organization_id, ac
 CREATE INDEX audit_events_occurred_at_idx
     ON flagctl.audit_events (organization_id, occurred_at DESC);
 
+-- No foreign key to the event: one function writes both, and nothing takes either away.
 CREATE TABLE flagctl.audit_event_revisions (
     organization_id bigint NOT NULL,
     seq bigint NOT NULL,
     environment_id bigint NOT NULL,
     environment text NOT NULL,
     revision bigint NOT NULL,
-    CONSTRAINT audit_event_revisions_pkey PRIMARY KEY (organization_id, seq, environment_id),
-    CONSTRAINT audit_event_revisions_event_fkey FOREIGN KEY (organization_id, seq)
-        REFERENCES flagctl.audit_events (organization_id, seq)
+    CONSTRAINT audit_event_revisions_pkey PRIMARY KEY (organization_id, seq, environment_id)
 );
 CREATE INDEX audit_event_revisions_revision_idx
     ON flagctl.audit_event_revisions (environment_id, revision);
