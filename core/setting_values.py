@@ -21,17 +21,20 @@ class Bounds:
     least: float
     most: float
     unit: str
+    whole: bool = False
 
     def parse(self, raw: Any) -> float:
         try:
             number = float("nan") if isinstance(raw, bool) else float(raw)
         except (TypeError, ValueError, OverflowError):
             number = float("nan")
-        if not self.least <= number <= self.most:
+        fits = self.least <= number <= self.most
+        if not fits or (self.whole and not number.is_integer()):
+            kind = "a whole number" if self.whole else "a number"
             raise ValueError(
-                f"it is a number of {self.unit} between {self.least:g} and {self.most:g}"
+                f"it is {kind} of {self.unit} between {self.least:.10g} and {self.most:.10g}"
             )
-        return number
+        return int(number) if self.whole else number
 
 
 def origins(text: str) -> tuple[str, ...]:

@@ -61,6 +61,7 @@ TEXTS: Final = frozenset(
         "listen",
         "admin_listen",
         "log_level",
+        "fast_lane",
         "login_issuer",
         "login_client_id",
         "login_audience",
@@ -72,6 +73,9 @@ NUMBERS: Final = {
     "client_burst": Bounds(1, 100_000, "requests"),
     "header_timeout": Bounds(0.05, 600, "seconds"),
     "body_timeout": Bounds(0.05, 3_600, "seconds"),
+    "max_connections": Bounds(1, 1_000_000, "connections", whole=True),
+    "max_environments": Bounds(1, 1_000_000, "environments", whole=True),
+    "workers": Bounds(1, 256, "processes", whole=True),
 }
 LISTS: Final[dict[str, Callable[[str], tuple[Any, ...]]]] = {
     "cors_origins": origins,
@@ -80,6 +84,7 @@ LISTS: Final[dict[str, Callable[[str], tuple[Any, ...]]]] = {
 NAMES: Final = SECRETS | TEXTS | NUMBERS.keys() | LISTS.keys()
 _OUTPUTS: Final = ("table", "json", "yaml")
 _LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+_SWITCH: Final = ("on", "off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,10 @@ class Settings:
     trusted_proxies: tuple[Network, ...] = ()
     header_timeout: float = 10.0  # seconds
     body_timeout: float = 30.0  # seconds
+    fast_lane: str = "on"
+    max_connections: int = 20_000  # for each listener of each process
+    max_environments: int = 1_000  # in the memory of each process
+    workers: int = 1  # processes
     sources: Mapping[str, Source] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     libpq_password: str | None = None  # the variable that libpq would take one from
@@ -318,6 +327,8 @@ def _parse(name: str, raw: Any) -> Any:
         raise ValueError(f"it is one of {', '.join(_OUTPUTS)}")
     if name == "log_level" and raw not in _LOG_LEVELS:
         raise ValueError(f"it is one of {', '.join(_LOG_LEVELS)}")
+    if name == "fast_lane" and raw not in _SWITCH:
+        raise ValueError(f"it is one of {', '.join(_SWITCH)}")
     if name in ("listen", "admin_listen"):
         parse_address(raw)
     if name.endswith("database_url") and not raw.startswith(("postgresql://", "postgres://")):

@@ -10,9 +10,11 @@ import uvloop
 from core import logs, settings
 from core.errors import FlagctlError
 from core.settings import Settings
-from readserver import serving
+from readserver import open_files, serving
 from readserver.app import running
-from readserver.protocol import Timeouts
+from readserver.fast_lane import fast
+from readserver.protocol import Timeouts, bounded
+from readserver.serving import Listener
 
 _USAGE = 2  # as the CLI's exit code for invalid input
 # A load runs in a thread beside a busy event loop and needs the interpreter a dozen times. With
@@ -28,6 +30,7 @@ def main() -> int:
         sockets = serving.bind(found)
     except FlagctlError as error:
         return _refuse(error)
+    open_files.raise_limit()
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
     logs.configure(found.log_level)
     for noisy in ("uvicorn.error", "psycopg"):
@@ -46,12 +49,18 @@ def main() -> int:
 
 async def _serve(found: Settings, sockets: serving.Sockets) -> None:
     timeouts = Timeouts(header=found.header_timeout, body=found.body_timeout)
+    most = found.max_connections
+    plain = bounded(timeouts, most)
     async with running(found) as apps:
+        public = fast(apps.lane, timeouts, most) if found.fast_lane == "on" else plain
         if sockets.admin is None:
-            await serving.serve([(apps.both, sockets.public)], timeouts)
+            await serving.serve([Listener(apps.both, sockets.public, public)])
         else:
             await serving.serve(
-                [(apps.public, sockets.public), (apps.admin, sockets.admin)], timeouts
+                [
+                    Listener(apps.public, sockets.public, public),
+                    Listener(apps.admin, sockets.admin, plain),
+                ]
             )
 
 

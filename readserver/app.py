@@ -25,6 +25,7 @@ from readserver.cors import Cors
 from readserver.endpoints import admin, docs, health, metrics
 from readserver.endpoints.evaluate import EvaluateEndpoint
 from readserver.endpoints.served import ServedEndpoint
+from readserver.fast_lane import Lane
 from readserver.fast_path import FastPath, Memo
 from readserver.listener import PostgresListener
 from readserver.provider import Provider
@@ -49,6 +50,7 @@ class Applications:
     public: ASGIApp
     admin: ASGIApp
     both: ASGIApp
+    lane: Lane
     provider: Provider
     counts: Counts
 
@@ -138,8 +140,11 @@ def _applications(
     )
     slow_path = ServedEndpoint(provider, truth, memo, counts, limit, vary)
 
+    def evaluate(app: ASGIApp) -> EvaluateEndpoint:
+        return EvaluateEndpoint(provider, truth, memo, counts, limit, app, vary)
+
     def served(routes: list[BaseRoute]) -> ASGIApp:
-        others = EvaluateEndpoint(provider, truth, counts, limit, _router(routes), vary)
+        others = evaluate(_router(routes))
         fast_path = FastPath(memo, slow_path, others, counts, limit)
         return Cors(fast_path, settings.cors_origins) if settings.cors_origins else fast_path
 
@@ -154,6 +159,7 @@ def _applications(
         public=served(public),
         admin=_router([*private, *public]),
         both=served([*private, *public]),
+        lane=Lane(memo, evaluate(_router([])), counts, limit),
         provider=provider,
         counts=counts,
     )

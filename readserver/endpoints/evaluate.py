@@ -10,21 +10,25 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.evaluation.result import ErrorCode
+from readserver import auth
 from readserver.access import Admitted, admit, joined, staleness
 from readserver.answers import FLAGS, Header
 from readserver.bodies import read_json
 from readserver.conditional import accepts_gzip, matches
 from readserver.contexts import ContextError, UnreadableError, parse
 from readserver.errors import problem, problem_of
+from readserver.fast_path import Memo
 from readserver.provider import Provider
 from readserver.rate_limit import ClientLimit
 from readserver.telemetry import Counts
 from readserver.truth import Truth
 
 BULK: Final = "/ofrep/v1/evaluate/flags"
-_SINGLE: Final = BULK + "/"
+SINGLE: Final = BULK + "/"
+SINGLE_ROUTE: Final = BULK + "/{key}"
 _LEAST_TO_COMPRESS: Final = 1_024  # bytes
 _CODES: Final = {400: "PARSE_ERROR", 404: "FLAG_NOT_FOUND"}
+_ENCODE: Final = json.JSONEncoder(sort_keys=True).encode  # json.dumps makes one for each call
 Answer = tuple[int, bytes, list[Header]]
 
 
@@ -36,6 +40,7 @@ class EvaluateEndpoint:
         self,
         provider: Provider,
         truth: Truth,
+        memo: Memo,
         counts: Counts,
         limit: ClientLimit,
         app: ASGIApp,
@@ -44,6 +49,7 @@ class EvaluateEndpoint:
         """`vary` names the request's headers that an answer depends on."""
         self._provider = provider
         self._truth = truth
+        self._memo = memo
         self._counts = counts
         self._limit = limit
         self._app = app
@@ -57,9 +63,9 @@ class EvaluateEndpoint:
             if path == BULK:
                 await self._respond(scope, receive, send, BULK, None)
                 return
-            if path.startswith(_SINGLE) and path != _SINGLE:
-                key = path.removeprefix(_SINGLE)
-                await self._respond(scope, receive, send, f"{BULK}/{{key}}", key)
+            if path.startswith(SINGLE) and path != SINGLE:
+                key = path.removeprefix(SINGLE)
+                await self._respond(scope, receive, send, SINGLE_ROUTE, key)
                 return
         elif scope["type"] == "http" and path == FLAGS and scope["method"] == "POST":
             await self._respond(scope, receive, send, FLAGS, None)
@@ -81,7 +87,28 @@ class EvaluateEndpoint:
 
     async def _answer(self, scope: Scope, receive: Receive, route: str, key: str | None) -> Answer:
         admitted = await admit(self._provider, self._limit, scope)
-        context = parse(await read_json(scope, receive))
+        if not self._truth.is_stale and auth.is_canonical(admitted.credential):
+            self._memo.accept(admitted)  # before anything is waited for, which may change it
+        context = self.context_of(await read_json(scope, receive))
+        accepted = joined(scope["headers"], b"accept-encoding")
+        known = joined(scope["headers"], b"if-none-match")
+        return self.answer(route, key, admitted, context, accepted, known)
+
+    def context_of(self, body: bytes) -> dict[str, Any]:
+        """For both lanes. Raises UnreadableError and ContextError."""
+        return parse(body)
+
+    def answer(
+        self,
+        route: str,
+        key: str | None,
+        admitted: Admitted,
+        context: Mapping[str, Any],
+        accepted: bytes | None,
+        known: bytes | None,
+    ) -> Answer:
+        """What both lanes say: `accepted` is the request's Accept-Encoding, `known` its
+        If-None-Match. Raises HTTPException for a flag that is not there."""
         evaluations = admitted.found.prepared.evaluations[admitted.grant.kind]
         if key is not None:
             result = evaluations.evaluate(key, context)
@@ -90,9 +117,7 @@ class EvaluateEndpoint:
             status = 400 if result.error is ErrorCode.TARGETING_KEY_MISSING else 200
             return self._finished(status, evaluations.fragment(result), admitted)
         etag = _etag(route, admitted, context)
-        accepted = joined(scope["headers"], b"accept-encoding")
         packs = accepted is not None and accepts_gzip(accepted)
-        known = joined(scope["headers"], b"if-none-match")
         if known is not None and (matches(known, etag) or matches(known, _packed(etag))):
             return self._finished(304, b"", admitted, etag)
         body = evaluations.bulk(context) if route == BULK else evaluations.values(context)
@@ -130,7 +155,7 @@ def _etag(route: str, admitted: Admitted, context: Mapping[str, Any]) -> bytes:
     """Of everything that decides the answer: the snapshot, what the key sees, and the context."""
     snapshot = admitted.found.prepared.snapshot
     state = (snapshot.environment_id, snapshot.epoch, snapshot.stamp)
-    said = json.dumps([route, *state, admitted.grant.kind, context], sort_keys=True)
+    said = _ENCODE([route, *state, admitted.grant.kind, context])
     digest = hashlib.sha256(said.encode()).hexdigest()[:24]
     return f'"{snapshot.revision}-{digest}"'.encode()
 
