@@ -163,7 +163,7 @@ def _answer(body: bytes, common: tuple[Header, ...], *encoding: Header) -> Answe
 
 def rendered(headers: Iterable[Header]) -> bytes:
     """As uvicorn sends them."""
-    return b"".join([b"%b: %b\r\n" % header for header in headers])
+    return b"\r\n".join(map(b": ".join, headers)) + b"\r\n"
 
 
 def start(status: int, headers: Iterable[Header], source: str, *more: Header) -> Message:

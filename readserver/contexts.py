@@ -20,7 +20,7 @@ class ContextError(ValueError):
 def parse(body: bytes) -> dict[str, Any]:
     """The context of `{"context": {…}}`; `{}` has an empty one."""
     try:
-        document = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
+        document = _decoded(body)
     except RecursionError:
         raise ContextError(f"it is nested deeper than {_DEEPEST}") from None
     except UnicodeDecodeError:
@@ -57,6 +57,17 @@ def _refuse(constant: str) -> None:
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse)
 
 
+def _decoded(body: bytes) -> Any:
+    """As json.loads, which takes twice as long for a body as small as they are."""
+    is_utf8 = body[:1] == b"{" and body[1:2] != b"\0"
+    text = body.decode("utf-8" if is_utf8 else json.detect_encoding(body), "surrogatepass")
+    if is_utf8:
+        document, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return document
+    return _DECODER.decode(text)
+
+
 def _is_fine(value: Any, depth: int) -> bool:
     """Whether `_check` finds nothing; it names the place of what it finds, which costs more than
     all the rest."""
@@ -67,7 +78,9 @@ def _is_fine(value: Any, depth: int) -> bool:
         return value - value == 0  # type: ignore[no-any-return]
     if kind is dict:
         for key, inner in value.items():
-            if not (_is_fine(key, depth) and _is_fine(inner, depth + 1)):
+            if not key.isascii() and not _is_fine(key, depth):
+                return False
+            if (type(inner) is not str or not inner.isascii()) and not _is_fine(inner, depth + 1):
                 return False
     elif kind is list:
         for inner in value:

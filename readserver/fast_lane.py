@@ -19,13 +19,12 @@ from typing import Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from readserver.access import Admitted
 from readserver.answers import CONFIGS, FLAGS, Header, rendered
 from readserver.auth import CREDENTIAL_HEADERS
 from readserver.bodies import is_json
 from readserver.conditional import accepts_gzip
 from readserver.endpoints.evaluate import BULK, SINGLE, SINGLE_ROUTE, EvaluateEndpoint
-from readserver.fast_path import Evaluating, Memo, Remembered
+from readserver.fast_path import Memo
 from readserver.protocol import (
     HEAD_END,
     MOST_CONNECTIONS,
@@ -42,6 +41,7 @@ _MOST_HEADS: Final = 1_000  # that are remembered: 4 MB at the most
 _AT_MOST_ONCE: Final = (b"accept-encoding", b"if-none-match", b"content-type", b"content-length")
 # Whoever sends one of these expects more than a plain answer.
 _UNUSUAL: Final = (b"origin", b"expect", b"transfer-encoding", b"upgrade")
+Client = tuple[str, int] | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +150,7 @@ class Lane:
     def __init__(
         self, memo: Memo, endpoint: EvaluateEndpoint, counts: Counts, limit: ClientLimit
     ) -> None:
-        self._memo = memo
+        self._by_path, self._evaluating = memo.by_path, memo.evaluating
         self._endpoint = endpoint
         self._counts = counts
         self._take = limit.take
@@ -162,7 +162,7 @@ class Lane:
         """uvicorn's headers come first; it makes a new list whenever the date is another."""
         if default_headers is not self._default_headers:
             self._default_headers = default_headers
-            lines = rendered(default_headers)
+            lines = rendered(default_headers) if default_headers else b""
             self._starts = {status: STATUS_LINE[status] + lines for status in (200, 304, 400)}
 
     def head(self, data: bytes) -> Head | None:
@@ -170,38 +170,35 @@ class Lane:
         found = self._heads.get(data)
         if found is None:
             found = read_head(data)
-            if found is not None and self._entry(found) is not None:
+            if found is not None and self._is_accepted(found):
                 if len(self._heads) >= _MOST_HEADS:
                     self._heads.clear()
                 self._heads[data] = found
         return found
 
-    def answer(self, head: Head, body: bytes, client: tuple[str, int] | None) -> bytes | None:
+    def answer(self, head: Head, body: bytes, client: Client) -> bytes | None:
         """The whole answer; None when the ordinary path has to say something."""
-        entry = self._entry(head)
-        if entry is None or head.query not in entry.queries or time() >= entry.expires_at:
-            return None
-        if isinstance(entry, Remembered):
-            return self._served(head, entry, client)
+        if not head.length:
+            return self._served(head, client)
         try:
-            return self._evaluated(head, entry.admitted, body, client)
+            return self._evaluated(head, body, client)
         except Exception:
             return None  # the ordinary path meets it again, and says what it is
 
-    def _entry(self, head: Head) -> Remembered | Evaluating | None:
-        if head.length:
-            return self._memo.evaluating.get(head.credential)
-        return self._memo.by_path[head.route].get(head.credential)
+    def _is_accepted(self, head: Head) -> bool:
+        known = self._evaluating if head.length else self._by_path[head.route]
+        return head.credential in known
 
-    def _served(
-        self, head: Head, entry: Remembered, client: tuple[str, int] | None
-    ) -> bytes | None:
+    def _served(self, head: Head, client: Client) -> bytes | None:
+        entry = self._by_path[head.route].get(head.credential)
+        if entry is None or head.query not in entry.queries or time() >= entry.expires_at:
+            return None
         answer = entry.variants.gzip
         if answer is None or head.accepted is None or not accepts_gzip(head.accepted):
             answer = entry.variants.identity
         if head.known is not None and head.known != answer.etag:
             return None
-        if not self._may_ask(entry.limited, head, client):
+        if entry.limited is not None and not self._may_ask(entry.limited, head, client):
             return None
         if head.known is None:
             self._counts.memory_hits += 1
@@ -209,24 +206,26 @@ class Lane:
         self._counts.memory_not_modified += 1
         return self._starts[304] + answer.not_modified_lines
 
-    def _evaluated(
-        self, head: Head, admitted: Admitted, body: bytes, client: tuple[str, int] | None
-    ) -> bytes | None:
-        evaluations = admitted.found.prepared.evaluations[admitted.grant.kind]
-        if head.key is not None and head.key not in evaluations:
+    def _evaluated(self, head: Head, body: bytes, client: Client) -> bytes | None:
+        entry = self._evaluating.get(head.credential)
+        if entry is None or head.query not in entry.queries or time() >= entry.expires_at:
             return None
-        context = self._endpoint.context_of(body)
-        if not self._may_ask(admitted.limited, head, client):
-            return None
+        admitted, context = entry.admitted, self._endpoint.context_of(body)
+        if admitted.limited is not None:
+            evaluations = admitted.found.prepared.evaluations[admitted.grant.kind]
+            if head.key is not None and head.key not in evaluations:
+                return None
+            if not self._may_ask(admitted.limited, head, client):
+                return None
         status, said, headers = self._endpoint.answer(
             head.route, head.key, admitted, context, head.accepted, head.known
         )
         self._counts.responses[head.route, status] += 1
         return b"".join((self._starts[status], rendered(headers), b"\r\n", said))
 
-    def _may_ask(self, limited: bytes | None, head: Head, client: tuple[str, int] | None) -> bool:
-        """Comes last: what was taken is taken, and the ordinary path takes once more."""
-        return limited is None or self._take(limited, {"client": client, "headers": head.headers})
+    def _may_ask(self, limited: bytes, head: Head, client: Client) -> bool:
+        """Asked last: what it takes is taken, and the ordinary path would take once more."""
+        return self._take(limited, {"client": client, "headers": head.headers})
 
 
 def fast(

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
@@ -136,11 +137,8 @@ class EvaluateEndpoint:
         more: list[Header] | None = None,
     ) -> Answer:
         snapshot = admitted.found.prepared.snapshot
-        headers: list[Header] = [
-            (b"flagctl-revision", str(snapshot.revision).encode()),
-            (b"cache-control", b"private, no-cache"),
-            (b"vary", self._vary),
-            (b"x-cache", admitted.found.source.encode()),
+        headers = [
+            *_common(snapshot.revision, self._vary, admitted.found.source),
             *staleness(self._truth),
         ]
         if status != 304:
@@ -149,6 +147,16 @@ class EvaluateEndpoint:
         if etag is not None:
             headers.append((b"etag", etag))
         return status, body, headers + (more or [])
+
+
+@lru_cache(maxsize=1_024)
+def _common(revision: int, vary: bytes, source: str) -> tuple[Header, ...]:
+    return (
+        (b"flagctl-revision", str(revision).encode()),
+        (b"cache-control", b"private, no-cache"),
+        (b"vary", vary),
+        (b"x-cache", source.encode()),
+    )
 
 
 def _etag(route: str, admitted: Admitted, context: Mapping[str, Any]) -> bytes:
