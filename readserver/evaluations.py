@@ -72,11 +72,12 @@ class Evaluations:
 
     def bulk(self, context: Context) -> bytes:
         """OFREP's answer for all flags."""
-        fragments, pieces = self._fragments, self._template.copy()
+        pieces = self._template.copy()
+        results = [decide(context) for decide in self._open]
         try:
-            pieces[1::2] = [fragments[id(decide(context))] for decide in self._open]
-        except KeyError:  # one comes up for the first time
-            pieces[1::2] = [self.fragment(decide(context)) for decide in self._open]
+            pieces[1::2] = map(self._fragments.__getitem__, map(id, results))
+        except KeyError:  # one that comes up for the first time
+            pieces[1::2] = map(self.fragment, results)
         pieces.append(b"}")
         return b"".join(pieces)
 

@@ -46,9 +46,15 @@ class Table:
             value = context.get(attribute)
             if type(value) is str and (found := find(value)) is not None:
                 return found
-            return (choose(context) if choose is not None else None) or last
+            return last
 
-        return decide
+        def decide_or_choose(context: Context) -> Result:
+            value = context.get(attribute)
+            if type(value) is str and (found := find(value)) is not None:
+                return found
+            return choose(context) or last  # type: ignore[misc]
+
+        return decide if choose is None else decide_or_choose
 
 
 def tabulated(rules: Sequence[tuple[Equality | None, Result | None]]) -> Table | None:
