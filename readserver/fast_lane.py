@@ -63,23 +63,27 @@ def read_head(data: bytes) -> Head | None:
     if not data.startswith(_LINES) or len(data) > _LARGEST_HEAD:
         return None
     said = _Said()
-    parser = httptools.HttpRequestParser(said)
+    parser = said.parser = httptools.HttpRequestParser(said)
     try:
         parser.feed_data(data)
     except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         return None
-    is_usual = parser.get_http_version() == "1.1" and parser.should_keep_alive()
-    return said.head(is_get=parser.get_method() == b"GET") if is_usual else None
+    finally:
+        said.parser = None
+    return said.head(is_get=parser.get_method() == b"GET")
 
 
 class _Said:
     """What the parser says, as uvicorn keeps it."""
+
+    parser: httptools.HttpRequestParser | None = None
 
     def __init__(self) -> None:
         self._url = b""
         self._headers: list[Header] = []
         self._heads = 0
         self._is_complete = False
+        self._stays_open = False
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -88,14 +92,18 @@ class _Said:
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        """Only now the parser knows: a message that is complete it has forgotten."""
+        assert self.parser is not None  # noqa: S101 - it is what calls this
         self._heads += 1
+        is_new = self.parser.get_http_version() == "1.1"
+        self._stays_open = is_new and self.parser.should_keep_alive()
 
     def on_message_complete(self) -> None:
         self._is_complete = True
 
     def head(self, *, is_get: bool) -> Head | None:
         one = self._single_values()
-        if self._heads != 1 or one is None:
+        if one is None or self._heads != 1 or not self._stays_open:
             return None
         length = one.get(b"content-length")
         # A GET ends with its head; a POST goes on with a body, and says that it is JSON or nothing.
