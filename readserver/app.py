@@ -76,6 +76,7 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
         ask_about_unknown=lambda: checker.for_unknown(),
         on_change=memo.forget,
         prepare=partial(prepare, vary=cors.vary(settings.cors_origins)),
+        most=settings.max_environments,
     )
     keys = TrustedKeys(interval=settings.check_interval, ask_for_check=lambda: checker.soon())
     checker = Checker(

@@ -62,7 +62,7 @@ class FakeRedis:
 class World:
     """A provider and everything around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 1_000) -> None:
         self.postgres, self.redis, self.counts = FakePostgres(), FakeRedis(), Counts()
         self.checks = self.changes = 0
         self.ration = 0
@@ -77,6 +77,7 @@ class World:
             ask_for_check=self._check,
             ask_about_unknown=self._ask,
             on_change=self._changed,
+            most=most,
         )
 
     def _check(self) -> None:
@@ -381,3 +382,42 @@ async def test_a_deleted_environment_does_not_come_back_from_redis(world: World)
     world.ration = 1
     with pytest.raises(UnavailableError):
         await world.provider.get(ENVIRONMENT_ID)
+
+
+class ManyEnvironments(FakePostgres):
+    """Has whatever is asked for."""
+
+    async def refresh(
+        self, environment_id: str, *, unless: Version | None = None
+    ) -> Snapshot | Version | None:
+        self.asked += 1
+        return snapshot(1, environment_id=environment_id)
+
+
+def test_environments_that_nobody_asks_for_go_first() -> None:
+    async def test() -> None:
+        world = World(most=3)
+        world.postgres = world.provider._postgres = ManyEnvironments()
+        ids = [f"{number:016x}" for number in range(5)]
+        versions = {id_: snapshot(1).version for id_ in ids}
+        world.provider.verified(State(EPOCH, SECRET, versions), float("inf"))
+
+        async def source_of(number: int) -> str:
+            found = await world.provider.get(ids[number])
+            assert found is not None
+            await world.settle()
+            return "memory" if found.source == "memory" else "store"
+
+        asked = [0, 1, 2, 0, 3, 0, 2, 1]
+        sources = [await source_of(number) for number in asked]
+        assert sources == ["store"] * 3 + ["memory", "store", "memory", "memory", "store"]
+        assert (len(world.provider), len(world.provider._prepared)) == (3, 3)
+        assert world.changes >= 7, "the memo forgets what is let go"
+        # All at once: each is answered, or told to come again; nobody's key is called unknown.
+        found = await asyncio.gather(
+            *(world.provider.get(id_) for id_ in ids), return_exceptions=True
+        )
+        assert all(isinstance(one, Found | UnavailableError) for one in found)
+        await world.provider.close()
+
+    asyncio.run(test())
