@@ -36,6 +36,7 @@ from readserver.stores.redis import RedisStore, connect
 from readserver.telemetry import Counts, Gauges, Telemetry
 from readserver.trusted_keys import TrustedKeys
 from readserver.truth import Truth
+from readserver.worker_metrics import Collector, Shared
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,13 +52,18 @@ class Applications:
     admin: ASGIApp
     both: ASGIApp
     lane: Lane
+    metrics: Collector
     provider: Provider
     counts: Counts
 
 
+Share = Callable[[Telemetry], Shared]
+
+
 @asynccontextmanager
-async def running(settings: Settings) -> "AsyncIterator[Applications]":
-    """The applications with everything beside them started, and stopped at the end.
+async def running(settings: Settings, share: Share | None = None) -> "AsyncIterator[Applications]":
+    """The applications with everything beside them started, and stopped at the end. `share` shares
+    a worker's metrics with the others.
 
     Raises InvalidInputError for an address that cannot be read. Neither Postgres nor Redis has to
     be there yet.
@@ -112,7 +118,11 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
             _stop, [asyncio.create_task(_supervise(name, run)) for name, run in tasks]
         )
 
-        yield _applications(settings, provider, truth, memo, counts, redis, keys)
+        apps = _applications(settings, provider, truth, memo, counts, redis, keys, share)
+        if isinstance(apps.metrics, Shared):
+            sharing = asyncio.create_task(_supervise("metrics", apps.metrics.run))
+            stack.push_async_callback(_stop, [sharing])
+        yield apps
 
 
 def _applications(
@@ -123,6 +133,7 @@ def _applications(
     counts: Counts,
     redis: RedisStore | None,
     keys: TrustedKeys,
+    share: Share | None,
 ) -> Applications:
     def gauges() -> Gauges:
         return Gauges(
@@ -149,11 +160,13 @@ def _applications(
         fast_path = FastPath(memo, slow_path, others, counts, limit)
         return Cors(fast_path, settings.cors_origins) if settings.cors_origins else fast_path
 
+    telemetry = Telemetry(counts, gauges)
+    collector = share(telemetry) if share is not None else telemetry
     database = settings.require("reader_database_url")
     public = health.routes(provider, truth, redis)
     private = [
         *admin.routes(AuditLog(database, keys)),
-        *metrics.routes(Telemetry(counts, gauges).registry()),
+        *metrics.routes(collector),
         *docs.routes(),
     ]
     return Applications(
@@ -161,6 +174,7 @@ def _applications(
         admin=_router([*private, *public]),
         both=served([*private, *public]),
         lane=Lane(memo, evaluate(_router([])), counts, limit),
+        metrics=collector,
         provider=provider,
         counts=counts,
     )
