@@ -62,7 +62,7 @@ fuzz: $(VENV)/.dev ## Try FUZZ=100000 altered tokens for one verdict, and 50000 
 	@FLAGCTL_TEST_FUZZ=$(or $(FUZZ),50000) $(BIN)/pytest -q tests/integration/test_readserver_fuzz.py
 
 .PHONY: bench
-bench: $(VENV)/.dev ## Measure, as ratios within one run; takes minutes, wants wrk
+bench: $(VENV)/.dev ## Measure, as ratios within one run; takes minutes, wants wrk and nginx
 	@$(BIN)/python -m tests.benchmarks
 
 .PHONY: clean
