@@ -66,7 +66,7 @@ chaos: $(VENV)/.dev ## Random faults under load for MINUTES=10, with every answe
 	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench
-bench: $(VENV)/.dev ## Measure, as ratios within one run; takes minutes, wants wrk
+bench: $(VENV)/.dev ## Measure, as ratios within one run; takes minutes, wants wrk and nginx
 	@$(BIN)/python -m tests.benchmarks
 
 .PHONY: clean

@@ -62,6 +62,7 @@ TEXTS: Final = frozenset(
         "admin_listen",
         "public_url",
         "log_level",
+        "fast_lane",
         "login_issuer",
         "login_client_id",
         "login_audience",
@@ -85,6 +86,9 @@ NUMBERS: Final = {
     "stream_key_limit": Bounds(0, 1_000_000, "streams", whole=True),
     "stream_heartbeat": Bounds(0.05, 600, "seconds"),
     "stream_rate": Bounds(1, 1_000_000, "streams a second"),
+    "max_connections": Bounds(1, 1_000_000, "connections", whole=True),
+    "max_environments": Bounds(1, 1_000_000, "environments", whole=True),
+    "workers": Bounds(1, 256, "processes", whole=True),
 }
 LISTS: Final[dict[str, Callable[[str], tuple[Any, ...]]]] = {
     "cors_origins": origins,
@@ -93,6 +97,7 @@ LISTS: Final[dict[str, Callable[[str], tuple[Any, ...]]]] = {
 NAMES: Final = SECRETS | TEXTS | NUMBERS.keys() | LISTS.keys()
 _OUTPUTS: Final = ("table", "json", "yaml")
 _LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+_SWITCH: Final = ("on", "off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +171,10 @@ class Settings:
     stream_key_limit: int = 5_000  # of them, of one API key
     stream_heartbeat: float = 15.0  # seconds
     stream_rate: float = 2_000.0  # streams a second that are told of a change
+    fast_lane: str = "on"
+    max_connections: int = 20_000  # for each listener of each process
+    max_environments: int = 1_000  # in the memory of each process
+    workers: int = 1  # processes
     sources: Mapping[str, Source] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     libpq_password: str | None = None  # the variable that libpq would take one from
@@ -356,6 +365,8 @@ def _parse(name: str, raw: Any) -> Any:
         raise ValueError(f"it is one of {', '.join(_OUTPUTS)}")
     if name == "log_level" and raw not in _LOG_LEVELS:
         raise ValueError(f"it is one of {', '.join(_LOG_LEVELS)}")
+    if name == "fast_lane" and raw not in _SWITCH:
+        raise ValueError(f"it is one of {', '.join(_SWITCH)}")
     if name in ("listen", "admin_listen"):
         parse_address(raw)
     if name == "public_url":

@@ -1,9 +1,13 @@
 """`python -m readserver`: the read server as a process of its own."""
 
 import asyncio
+import gc
 import logging
 import os
+import signal
 import sys
+from dataclasses import dataclass
+from functools import partial
 
 import uvloop
 
@@ -12,12 +16,18 @@ from core.errors import FlagctlError
 from core.settings import Settings
 from readserver import open_files, serving
 from readserver.app import running
-from readserver.protocol import Timeouts
+from readserver.fast_lane import fast
+from readserver.protocol import Timeouts, bounded
+from readserver.serving import Listener
+from readserver.worker_metrics import Board, Shared
+from readserver.workers import USAGE, Supervisor
 
-_USAGE = 2  # as the CLI's exit code for invalid input
 # A load runs in a thread beside a busy event loop and needs the interpreter a dozen times. With
 # Python's 5 ms for each turn a change would take five times as long to become visible.
 _SWITCH_INTERVAL_SECONDS = 0.0005
+# Objects made until Python looks for circles of them. A snapshot of 10,000 flags is some 100,000
+# objects that stay: with Python's 700 it is walked through again and again while it is loaded.
+_COLLECT_AFTER = 50_000
 
 
 def main() -> int:
@@ -29,35 +39,78 @@ def main() -> int:
     except FlagctlError as error:
         return _refuse(error)
     open_files.raise_limit()
-    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
     logs.configure(found.log_level)
     for noisy in ("uvicorn.error", "psycopg"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     for warning in found.warnings:
         logging.getLogger(__name__).warning(warning)
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(found, sockets))
-    except FlagctlError as error:
-        return _refuse(error)
+        if found.workers == 1:
+            return _run(found, sockets)
+        board = Board(found.workers)
+        return Supervisor(
+            found.workers,
+            lambda index, lifeline: _run(found, sockets, Place(board, index, lifeline)),
+        ).run()
     finally:
         sockets.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Among several workers; `lifeline` is a file that ends with their supervisor."""
+
+    board: Board
+    index: int
+    lifeline: int
+
+
+def _run(found: Settings, sockets: serving.Sockets, place: Place | None = None) -> int:
+    """A whole server, or one worker."""
+    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
+    gc.set_threshold(_COLLECT_AFTER, 10, 10)
+    gc.freeze()  # what is there now stays: modules, classes
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(found, sockets, place))
+    except FlagctlError as error:
+        return _refuse(error)
     return 0
 
 
-async def _serve(found: Settings, sockets: serving.Sockets) -> None:
+async def _serve(found: Settings, sockets: serving.Sockets, place: Place | None) -> None:
     timeouts = Timeouts(header=found.header_timeout, body=found.body_timeout)
-    async with running(found) as apps:
-        listeners = [(apps.both, sockets.public)]
-        if sockets.admin is not None:
-            listeners = [(apps.public, sockets.public), (apps.admin, sockets.admin)]
-        await serving.serve(listeners, timeouts, on_stop=apps.streams.stop)
+    most = found.max_connections
+    plain = bounded(timeouts, most)
+    if place is not None:
+        _stop_without_supervisor(place.lifeline)
+    share = partial(Shared, board=place.board, index=place.index) if place is not None else None
+    async with running(found, share) as apps:
+        public = fast(apps.lane, timeouts, most) if found.fast_lane == "on" else plain
+        if sockets.admin is None:
+            listeners = [Listener(apps.both, sockets.public, public)]
+        else:
+            listeners = [
+                Listener(apps.public, sockets.public, public),
+                Listener(apps.admin, sockets.admin, plain),
+            ]
+        await serving.serve(listeners, on_stop=apps.streams.stop)
+
+
+def _stop_without_supervisor(lifeline: int) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        loop.remove_reader(lifeline)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    loop.add_reader(lifeline, stop)
 
 
 def _refuse(error: FlagctlError) -> int:
     hint = f" ({error.hint})" if error.hint else ""
     print(f"readserver: {error.message}{hint}", file=sys.stderr)
-    return _USAGE
+    return USAGE
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from readserver.endpoints import admin, docs, health, metrics
 from readserver.endpoints.evaluate import EvaluateEndpoint
 from readserver.endpoints.served import ServedEndpoint
 from readserver.endpoints.stream import StreamEndpoint
+from readserver.fast_lane import Lane
 from readserver.fast_path import FastPath, Memo
 from readserver.listener import PostgresListener
 from readserver.provider import Provider
@@ -39,6 +40,7 @@ from readserver.streams import StreamBounds, Streams
 from readserver.telemetry import Counts, Gauges, Telemetry
 from readserver.trusted_keys import TrustedKeys
 from readserver.truth import Truth
+from readserver.worker_metrics import Collector, Shared
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -53,14 +55,20 @@ class Applications:
     public: ASGIApp
     admin: ASGIApp
     both: ASGIApp
+    lane: Lane
+    metrics: Collector
     provider: Provider
     streams: Streams
     counts: Counts
 
 
+Share = Callable[[Telemetry], Shared]
+
+
 @asynccontextmanager
-async def running(settings: Settings) -> "AsyncIterator[Applications]":
-    """The applications with everything beside them started, and stopped at the end.
+async def running(settings: Settings, share: Share | None = None) -> "AsyncIterator[Applications]":
+    """The applications with everything beside them started, and stopped at the end. `share` shares
+    a worker's metrics with the others.
 
     Raises InvalidInputError for an address that cannot be read. Neither Postgres nor Redis has to
     be there yet.
@@ -84,6 +92,7 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
         ask_about_unknown=lambda: checker.for_unknown(),
         on_change=changed,
         prepare=partial(prepare, vary=cors.vary(settings.cors_origins)),
+        most=settings.max_environments,
     )
     streams = Streams(provider.held, counts, _stream_bounds(settings))
     keys = TrustedKeys(interval=settings.check_interval, ask_for_check=lambda: checker.soon())
@@ -120,7 +129,11 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
             _stop, [asyncio.create_task(_supervise(name, run)) for name, run in tasks]
         )
 
-        yield _applications(settings, provider, streams, truth, memo, counts, redis, keys)
+        apps = _applications(settings, provider, streams, truth, memo, counts, redis, keys, share)
+        if isinstance(apps.metrics, Shared):
+            sharing = asyncio.create_task(_supervise("metrics", apps.metrics.run))
+            stack.push_async_callback(_stop, [sharing])
+        yield apps
 
 
 def _stream_bounds(settings: Settings) -> StreamBounds:
@@ -141,6 +154,7 @@ def _applications(
     counts: Counts,
     redis: RedisStore | None,
     keys: TrustedKeys,
+    share: Share | None,
 ) -> Applications:
     def gauges() -> Gauges:
         return Gauges(
@@ -163,25 +177,31 @@ def _applications(
     slow_path = ServedEndpoint(provider, truth, memo, counts, limit, vary)
     stream = Route(STREAM, StreamEndpoint(provider, streams, counts, limit, vary))
 
-    def served(routes: list[BaseRoute]) -> ASGIApp:
-        router = _router([stream, *routes])
-        others = EvaluateEndpoint(
-            provider, truth, counts, limit, announcements, router, vary, bounds
+    def evaluate(app: ASGIApp) -> EvaluateEndpoint:
+        return EvaluateEndpoint(
+            provider, truth, memo, counts, limit, announcements, app, vary, bounds
         )
+
+    def served(routes: list[BaseRoute]) -> ASGIApp:
+        others = evaluate(_router([stream, *routes]))
         fast_path = FastPath(memo, slow_path, others, counts, limit)
         return Cors(fast_path, settings.cors_origins) if settings.cors_origins else fast_path
 
+    telemetry = Telemetry(counts, gauges)
+    collector = share(telemetry) if share is not None else telemetry
     database = settings.require("reader_database_url")
     public = health.routes(provider, truth, redis)
     private = [
         *admin.routes(AuditLog(database, keys)),
-        *metrics.routes(Telemetry(counts, gauges).registry()),
+        *metrics.routes(collector),
         *docs.routes(),
     ]
     return Applications(
         public=served(public),
         admin=_router([*private, *public]),
         both=served([*private, *public]),
+        lane=Lane(memo, evaluate(_router([])), counts, limit),
+        metrics=collector,
         provider=provider,
         streams=streams,
         counts=counts,

@@ -22,7 +22,11 @@ class Backoff:
     def reset(self) -> None:
         self._next = _FIRST
 
-    async def wait(self) -> None:
+    def take(self) -> float:
+        """The seconds to wait now; the next are more."""
         pause = self._next * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
         self._next = min(self._next * 2, _LONGEST)
-        await asyncio.sleep(pause)
+        return pause
+
+    async def wait(self) -> None:
+        await asyncio.sleep(self.take())

@@ -13,7 +13,7 @@ async def read_json(scope: Scope, receive: Receive, largest: int) -> bytes:
     """The whole body. Raises HTTPException: 413 for one of more than `largest` bytes, 415 for what
     says it is no JSON, 400 when the client goes away."""
     for name, value in scope["headers"]:
-        if name == b"content-type" and not _is_json(value):
+        if name == b"content-type" and not is_json(value):
             raise HTTPException(415, "the body is application/json")
         if name == b"content-length" and int(value) > largest:
             raise HTTPException(413, f"the body has more than {largest} bytes")
@@ -31,6 +31,6 @@ async def read_json(scope: Scope, receive: Receive, largest: int) -> bytes:
             return b"".join(pieces)
 
 
-def _is_json(content_type: bytes) -> bool:
+def is_json(content_type: bytes) -> bool:
     media_type = content_type.partition(b";")[0].strip().lower()
     return media_type in _TAKEN or media_type.endswith(b"+json")

@@ -10,6 +10,7 @@ from core.evaluation.context import Context
 from readserver.answers import Prepared
 
 BULK: Final = "/ofrep/v1/evaluate/flags"
+_ENCODE: Final = json.JSONEncoder(sort_keys=True).encode  # json.dumps makes one for each call
 
 
 def etag(
@@ -21,7 +22,7 @@ def etag(
     snapshot = prepared.snapshot
     instant = prepared.since.isoformat() if prepared.since is not None else None
     state = (snapshot.environment_id, snapshot.epoch, snapshot.stamp, instant)
-    said = json.dumps([route, *state, kind, context, streams.decode()], sort_keys=True)
+    said = _ENCODE([route, *state, kind, context, streams.decode()])
     digest = hashlib.sha256(said.encode()).hexdigest()[:24]
     return f'"{snapshot.revision}-{digest}"'.encode()
 

@@ -1,17 +1,16 @@
 """Evaluations for a context, as OFREP and `/v1/flags` show them.
 
 Every way a flag can end was made when it was compiled; each is rendered once, when it first comes
-up. A bulk answer is a join of finished fragments.
+up. A bulk answer is a join of finished fragments: what no context can change is joined beforehand.
 """
 
 import json
-from collections.abc import Iterator
 from typing import Any, Final
 
 from core import json_text
 from core.auth.api_keys import KeyKind
 from core.evaluation.context import Context
-from core.evaluation.engine import Decide, Engine
+from core.evaluation.engine import Decide, Engine, Program
 from core.evaluation.result import ErrorCode, Result
 from core.snapshot.document import Snapshot
 
@@ -21,7 +20,15 @@ _DETAILS: Final = "this flag splits by an attribute that the context does not ha
 class Evaluations:
     """What one kind of key sees of an environment."""
 
-    __slots__ = ("_decisions", "_fragments", "_is_server", "_programs", "_snapshot")
+    __slots__ = (
+        "_decisions",
+        "_fragments",
+        "_is_server",
+        "_open",
+        "_programs",
+        "_snapshot",
+        "_template",
+    )
 
     def __init__(self, snapshot: Snapshot, engine: Engine, kind: KeyKind) -> None:
         self._snapshot = snapshot
@@ -35,6 +42,32 @@ class Evaluations:
         self._decisions: dict[str, Decide] = {key: p.decide for key, p in seen.items()}
         # By the identity of the result, which the engine keeps as long as it lives itself.
         self._fragments: dict[int, bytes] = {}
+        self._template, self._open = self._prepared(list(seen.values()))
+
+    def _prepared(self, programs: list[Program]) -> tuple[list[bytes], list[Decide]]:
+        """A bulk answer in pieces, and the flags that a context decides: they are every second
+        piece, between what is the same for all."""
+        pieces: list[bytes] = []
+        decisions: list[Decide] = []
+        same = [b'{"flags":[']
+        for index, program in enumerate(programs):
+            if index:
+                same.append(b",")
+            if program.constant is not None:
+                same.append(self._rendered(program.constant))
+            else:
+                pieces += [b"".join(same), b""]
+                decisions.append(program.decide)
+                same = []
+        return [*pieces, b"".join(same) + self._tail()], decisions
+
+    def _tail(self) -> bytes:
+        head = {"revision": self._snapshot.revision, "environment": self._snapshot.key}
+        metadata = json.dumps(head, separators=(",", ":"))
+        return b'],"metadata":' + metadata.encode()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._decisions
 
     def evaluate(self, key: str, context: Context) -> Result | None:
         """None for a flag that this key does not see."""
@@ -48,24 +81,25 @@ class Evaluations:
 
     def bulk(self, context: Context, streams: bytes = b"") -> bytes:
         """OFREP's answer for all flags; `streams` is its finished member `eventStreams`."""
-        head = {"revision": self._snapshot.revision, "environment": self._snapshot.key}
-        metadata = json.dumps(head, separators=(",", ":"))
-        flags = b",".join(self._bulk(context))
-        return b'{"flags":[' + flags + b'],"metadata":' + metadata.encode() + streams + b"}"
-
-    def _bulk(self, context: Context) -> Iterator[bytes]:
-        fragments = self._fragments
-        for decide in self._decisions.values():
-            result = decide(context)
-            yield fragments.get(id(result)) or self.fragment(result)
+        pieces = self._template.copy()
+        results = [decide(context) for decide in self._open]
+        try:
+            pieces[1::2] = map(self._fragments.__getitem__, map(id, results))
+        except KeyError:  # one that comes up for the first time
+            pieces[1::2] = map(self.fragment, results)
+        pieces += (streams, b"}")
+        return b"".join(pieces)
 
     def fragment(self, result: Result) -> bytes:
         """OFREP's answer for one flag, finished."""
         found = self._fragments.get(id(result))
         if found is None:
-            found = json_text.render(self._document(result)).encode()
+            found = self._rendered(result)
             self._fragments[id(result)] = found
         return found
+
+    def _rendered(self, result: Result) -> bytes:
+        return json_text.render(self._document(result)).encode()
 
     def _document(self, result: Result) -> dict[str, Any]:
         document: dict[str, Any] = {"key": result.key}

@@ -7,14 +7,17 @@ everything and is the only place that does.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import time
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from readserver import auth
+from readserver.access import Admitted
 from readserver.answers import CONFIGS, FLAGS, SNAPSHOT, Variants
 from readserver.conditional import accepts_gzip
+from readserver.provider import Found
 from readserver.rate_limit import ClientLimit
 from readserver.telemetry import Counts
 
@@ -33,11 +36,23 @@ class Remembered:
     limited: bytes | None = None  # what a client key is counted as; None for a server's
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluating:
+    """An accepted credential for evaluations: what it was admitted to, until when, and for which
+    raw query strings."""
+
+    admitted: Admitted
+    expires_at: float  # seconds since 1970; infinity without an end
+    queries: frozenset[bytes]
+
+
 class Memo:
     """Accepted credentials by path and header bytes. Emptied whenever anything changes."""
 
     def __init__(self) -> None:
         self.by_path: dict[str, dict[bytes, Remembered]] = {FLAGS: {}, CONFIGS: {}, SNAPSHOT: {}}
+        self.evaluating: dict[bytes, Evaluating] = {}
+        self.changes = 0  # how often it was emptied
 
     def remember(self, path: str, credential: bytes, entry: Remembered) -> None:
         known = self.by_path[path]
@@ -45,9 +60,26 @@ class Memo:
             known.clear()
         known[credential] = entry
 
+    def accept(self, admitted: Admitted) -> None:
+        """For evaluations. From the second request on the environment comes out of memory."""
+        if len(self.evaluating) >= _MOST_REMEMBERED:
+            self.evaluating.clear()
+        held = replace(admitted, found=Found(admitted.found.prepared, "memory"))
+        self.evaluating[admitted.credential] = Evaluating(
+            held, auth.expires_at(admitted.grant), queries_of(admitted)
+        )
+
     def forget(self) -> None:
+        self.changes += 1
+        self.evaluating.clear()
         for known in self.by_path.values():
             known.clear()
+
+
+def queries_of(admitted: Admitted) -> frozenset[bytes]:
+    """The usual raw query strings of whoever was admitted."""
+    environment = admitted.found.prepared.snapshot.key
+    return frozenset((b"", b"environment=" + environment.encode()))
 
 
 class FastPath:

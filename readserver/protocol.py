@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from readserver.answers import STREAM
@@ -13,7 +14,9 @@ from readserver.write_watch import WriteWatch, keep_little
 
 LARGEST_HEAD: Final = 65_536  # bytes: the request line with all headers; trailers likewise
 TIMED_OUT: Final = "flagctl.timed_out"  # in a scope: the peer acknowledged nothing for too long
-MOST_PIPELINED: Final = 100  # requests that wait for the answers before theirs
+MOST_UNANSWERED: Final = 16  # requests of one connection; what comes after them is not read
+MOST_CONNECTIONS: Final = 20_000
+HEAD_END: Final = b"\r\n\r\n"
 _PIECE: Final = LARGEST_HEAD // 2
 
 
@@ -25,13 +28,27 @@ class Timeouts:
     body: float = 30.0
 
 
-def bounded(timeouts: Timeouts) -> "type[BoundedProtocol]":
-    """The protocol with these time-outs: uvicorn takes a class and makes its objects itself."""
+def bounded(
+    timeouts: Timeouts, most_connections: int = MOST_CONNECTIONS
+) -> "type[BoundedProtocol]":
+    """The protocol with these bounds: uvicorn takes a class and makes its objects itself."""
 
     class Bounded(BoundedProtocol):
         _timeouts = timeouts
+        _most_connections = most_connections
 
     return Bounded
+
+
+class _Flow(FlowControl):
+    """Reads no more while something read is held back, or while answers wait to be sent: uvicorn
+    alone would go on as soon as any one answer is made."""
+
+    is_holding = False
+
+    def resume_reading(self) -> None:
+        if not self.is_holding and not self.write_paused:
+            super().resume_reading()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -39,6 +56,8 @@ class BoundedProtocol(HttpToolsProtocol):
     is: here it gets 64 KB and its time. An idle connection is uvicorn's own time-out's."""
 
     _timeouts = Timeouts()
+    _most_connections = MOST_CONNECTIONS
+    _held = b""  # what was read, and has to wait until there is room for its answers
     _unfinished = 0  # bytes of the head (or the trailers) that is not complete yet
     _head_timer: asyncio.TimerHandle | None = None
     _body_timer: asyncio.TimerHandle | None = None
@@ -46,12 +65,16 @@ class BoundedProtocol(HttpToolsProtocol):
     _had_body = False
     _had_stream = False
     _writes: WriteWatch
+    flow: _Flow
 
     # What the transport says
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = _Flow(transport)
         self._writes = WriteWatch(transport, self._timeouts.body)
         self._head_timer = self._later(self._timeouts.header, self._expire_head)
+        if len(self.connections) > self._most_connections:
+            self._refuse(503, "there are too many connections")
 
     def connection_lost(self, exc: Exception | None) -> None:
         if isinstance(exc, TimeoutError) and self.cycle is not None:
@@ -59,10 +82,32 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_head_timer()
         self._stop_body_timer()
         self._writes.stop()
+        self._held = b""
         self.pipeline.clear()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """A read has up to 256 KB: hundreds of requests, of which the parser gets as many as may
+        wait for an answer."""
+        waiting = len(self.pipeline)
+        if self._held or self.flow.write_paused or waiting >= MOST_UNANSWERED:
+            self._hold(data)
+            return
+        if waiting + data.count(HEAD_END) <= MOST_UNANSWERED:
+            self._take(data)
+            return
+        start = 0
+        while start < len(data) and not self.transport.is_closing():
+            if self.flow.write_paused or len(self.pipeline) >= MOST_UNANSWERED:
+                self._hold(data[start:])
+                return
+            end = data.find(HEAD_END, start) + len(HEAD_END)
+            if end < len(HEAD_END):
+                end = len(data)
+            self._take(data[start:end])
+            start = end
+
+    def _take(self, data: bytes) -> None:
         if self._unfinished + len(data) <= LARGEST_HEAD:
             self._feed(data)
             return
@@ -76,24 +121,24 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        self.flow.pause_reading()
         self._writes.start()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if not self.transport.is_closing():
             self._writes.stop()
+            self.loop.call_soon(self._go_on)  # not now: a write may be what calls this
 
     # What the parser says
     def on_headers_complete(self) -> None:
         if self.transport.is_closing():
             return  # the rest of what was read before
-        super().on_headers_complete()
+        HttpToolsProtocol.on_headers_complete(self)  # as super(), which costs as much again
         self._is_body_open = True
         if self.scope["path"] == STREAM and not self._had_stream:
             self._had_stream = True
             keep_little(self.transport, self._timeouts.body)
-        if len(self.pipeline) > MOST_PIPELINED:
-            self._close()
 
     def on_body(self, body: bytes) -> None:
         self._had_body = True
@@ -102,9 +147,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._is_body_open = False
-        self._stop_body_timer()
+        if self._body_timer is not None:
+            self._stop_body_timer()
         if not self.transport.is_closing():
-            super().on_message_complete()
+            HttpToolsProtocol.on_message_complete(self)
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, msg)
@@ -116,35 +162,56 @@ class BoundedProtocol(HttpToolsProtocol):
         super().shutdown()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        HttpToolsProtocol.on_response_complete(self)
         if self.transport.is_closing():
             self._writes.start()
+        elif self._held and len(self.pipeline) <= MOST_UNANSWERED // 2:
+            self.loop.call_soon(self._go_on)
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
         self._writes.start()
 
+    def _hold(self, data: bytes) -> None:
+        self._held += data
+        self.flow.is_holding = True
+        self.flow.pause_reading()
+
+    def _go_on(self) -> None:
+        """With what is held, as far as there is room now; then with reading."""
+        if self.transport.is_closing():
+            return
+        held, self._held = self._held, b""
+        self.flow.is_holding = False
+        if held:
+            self.data_received(held)
+        if not self._held and not self.pipeline:
+            self.flow.resume_reading()
+
     def _feed(self, data: bytes) -> None:
         scope, was_open, self._had_body = self.scope, self._is_head_open(), False
-        super().data_received(data)
-        is_new = self.scope is not scope
-        if self._is_head_open():
+        HttpToolsProtocol.data_received(self, data)
+        is_new, is_open = self.scope is not scope, self._is_head_open()
+        if is_open:
             self._unfinished = len(data) if is_new else self._unfinished + len(data)
         elif is_new or was_open or self._had_body:
             self._unfinished = 0
         else:
             self._unfinished += len(data)
+        is_whole = not is_open and not self._is_body_open and not self.cycle.response_complete
+        if is_whole and self._head_timer is None:
+            return  # the usual case: the answer starts uvicorn's timer again
         if not self.transport.is_closing():
-            self._set_timers()
+            self._set_timers(is_open=is_open)
 
-    def _set_timers(self) -> None:
+    def _set_timers(self, *, is_open: bool) -> None:
         """Bytes end uvicorn's time-out for idle connections, so whatever waits for more of them
         needs one of ours."""
-        if not self._is_head_open() and self._is_body_open:
+        if not is_open and self._is_body_open:
             self._stop_head_timer()
             if self._body_timer is None:
                 self._body_timer = self._later(self._timeouts.body, self._expire_body)
-        elif not self._is_head_open() and self._is_answering():
+        elif not is_open and self._is_answering():
             self._stop_head_timer()  # the answer starts uvicorn's again
         elif self._head_timer is None:
             self._head_timer = self._later(self._timeouts.header, self._expire_head)
@@ -171,6 +238,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _close(self) -> None:
         """What was answered is still sent; nothing else is."""
+        self._held = b""
         self.pipeline.clear()
         if self._is_answering():
             self.cycle.disconnected = True

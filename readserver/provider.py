@@ -32,6 +32,7 @@ from readserver.truth import Truth
 MISS_TIMEOUT_SECONDS: Final = 10.0
 _PAUSE_AFTER_FALSE_HINT: Final = 0.05  # seconds; it delays a true one no longer than this
 _CATCH_UP_SECONDS: Final = 1.0
+MOST_ENVIRONMENTS: Final = 1_000
 _FEW: Final = 100  # flags and configs
 _log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Provider:
         on_change: Callable[[], None],
         prepare: Callable[[Snapshot, datetime], Prepared] = prepare,
         now: Now = clock.now,
+        most: int = MOST_ENVIRONMENTS,
     ) -> None:
         """`ask_about_unknown` asks for a check and says whether one is granted: it is rationed.
         `on_change` is called whenever an answer may be another than before. `now` is the wall
@@ -74,10 +76,11 @@ class Provider:
         self._on_change = on_change
         self._prepare = prepare
         self._now = now
-        self._prepared: dict[str, Prepared] = {}
+        self._prepared: dict[str, Prepared] = {}  # the one asked for last is last
         self._timed = TimedChanges(
             self._prepared, now=now, prepare=self._prepare_at, on_change=on_change
         )
+        self._most = most
         self._kept_at: dict[str, float] = {}
         self._hints: dict[str, int] = {}
         self._went_back: set[str] = set()
@@ -93,7 +96,8 @@ class Provider:
 
         Raises UnavailableError when nothing is held and no store can say.
         """
-        if held := self._prepared.get(environment_id):
+        if held := self._prepared.pop(environment_id, None):
+            self._prepared[environment_id] = held
             return Found(held, "memory")
         await self._truth.first_word()
         if not self._truth.is_known:
@@ -105,6 +109,8 @@ class Provider:
             return None
         source = await self._fly(environment_id)
         prepared = self._prepared.get(environment_id)
+        if prepared is None and self._truth.has(environment_id):
+            raise UnavailableError("more environments are asked for at once than may be held")
         return Found(prepared, source) if prepared is not None else None
 
     def held(self, environment_id: str) -> Prepared | None:
@@ -267,6 +273,8 @@ class Provider:
             self._kept_at[snapshot.environment_id] = time.monotonic()
             self._on_change()
             self._timed.follow(snapshot.environment_id)
+            if len(self._prepared) > self._most:
+                self._let_go()
 
     async def _prepare_at(self, snapshot: Snapshot, at: datetime) -> Prepared:
         if _is_quick(snapshot):
@@ -280,6 +288,11 @@ class Provider:
             )
             self._background.add(task)
             task.add_done_callback(self._background.discard)
+
+    def _let_go(self) -> None:
+        """Of what was not asked for longest. Whoever has an accepted key asks the memo instead of
+        here; but every change empties that, and then all who are at work ask here again."""
+        self._drop(next(iter(self._prepared)))
 
     def _drop(self, environment_id: str) -> None:
         self._memory.drop(environment_id)

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from core.errors import InvalidInputError
 from core.settings import Settings, parse_address
-from readserver.protocol import Timeouts, bounded
+from readserver.protocol import BoundedProtocol
 
 _GRACE_SECONDS: Final = 10
 _KEEP_ALIVE_SECONDS: Final = 75  # longer than the idle time of common load balancers
@@ -96,11 +96,20 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(app: ASGIApp, timeouts: Timeouts) -> _Server:
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A socket, what answers there, and how it is spoken to."""
+
+    app: ASGIApp
+    bound: socket.socket
+    protocol: type[BoundedProtocol]
+
+
+def _server(listener: Listener) -> _Server:
     return _Server(
         uvicorn.Config(
-            app,
-            http=bounded(timeouts),
+            listener.app,
+            http=listener.protocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -114,15 +123,10 @@ def _server(app: ASGIApp, timeouts: Timeouts) -> _Server:
     )
 
 
-async def serve(
-    listeners: list[tuple[ASGIApp, socket.socket]],
-    timeouts: Timeouts,
-    *,
-    on_stop: Callable[[], None],
-) -> None:
+async def serve(listeners: list[Listener], *, on_stop: Callable[[], None]) -> None:
     """Serve until SIGINT or SIGTERM; what is in flight is answered first. `on_stop` has to end what
     would be in flight for ever."""
-    servers = [_server(app, timeouts) for app, _ in listeners]
+    servers = [_server(listener) for listener in listeners]
 
     def stop() -> None:
         for server in servers:
@@ -132,12 +136,12 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
-    addresses = [shown(bound) for _, bound in listeners]
+    addresses = [shown(listener.bound) for listener in listeners]
     _log.info("listening", extra={"listen": addresses[0], "admin_listen": addresses[-1]})
     await asyncio.gather(
         *(
-            server.serve(sockets=[bound])
-            for server, (_, bound) in zip(servers, listeners, strict=True)
+            server.serve(sockets=[listener.bound])
+            for server, listener in zip(servers, listeners, strict=True)
         )
     )
     _log.info("stopped")

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 
@@ -58,11 +57,6 @@ class Telemetry:
     def __init__(self, counts: Counts, gauges: Callable[[], Gauges]) -> None:
         self._counts = counts
         self._gauges = gauges
-
-    def registry(self) -> CollectorRegistry:
-        registry = CollectorRegistry()
-        registry.register(self)
-        return registry
 
     def collect(self) -> Iterator[Metric]:
         yield self._responses()

@@ -3,8 +3,10 @@
 The vectors in tests/conformance/bucketing.json never change: whoever changes a bucket moves users.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 import mmh3
 
@@ -13,6 +15,7 @@ from core.evaluation.faults import Fault
 from core.evaluation.numbers import text_of
 from core.evaluation.shares import BUCKETS
 
+T = TypeVar("T")
 Bucketing = Callable[[Context], int | None]
 _FIELDS: Final = frozenset({"attributes", "salt", "seed", "modulo"})
 _MOST_BUCKETS: Final = 2**32
@@ -26,11 +29,38 @@ def modulo_of(document: object) -> int:
     return modulo
 
 
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """By what callers are spread, compiled. `attribute` is the one that counts, if it is one and
+    stands in the context itself."""
+
+    find: Getter
+    attribute: str | None
+    prefix: str
+    seed: int
+    modulo: int
+
+    def bucket(self, context: Context) -> int | None:
+        value = self.find(context)
+        if type(value) is not str:
+            value = text(value)
+            if value is None:
+                return None
+        # As bytes: half a surrogate pair, which JSON can carry, would crash the library.
+        data = (self.prefix + value).encode("utf-8", "surrogatepass")
+        return mmh3.hash(data, self.seed, signed=False) % self.modulo
+
+
 def compile_bucketing(document: object, salt: str) -> Bucketing:
     """A function that gives the bucket, from 0, or None when no attribute has a usable value.
 
     `salt` counts where the document brings none. Raises Fault.
     """
+    return compile_spread(document, salt).bucket
+
+
+def compile_spread(document: object, salt: str) -> Spread:
+    """Raises Fault."""
     by = {} if document is None else document
     if not isinstance(by, Mapping):
         raise Fault("an object that says by what to spread")
@@ -41,22 +71,44 @@ def compile_bucketing(document: object, salt: str) -> Bucketing:
         raise Fault("a text", "salt")
     if type(seed) is not int or not 0 <= seed < 2**32:
         raise Fault("a whole number of 32 bits", "seed")
-    prefix = own_salt + ":"
-    getters = _getters(by.get("attributes", [TARGETING_KEY]))
-    digest = mmh3.hash
-    find = _first(getters) if len(getters) > 1 else getters[0]
+    attributes = by.get("attributes", [TARGETING_KEY])
+    getters = _getters(attributes)
+    is_one = len(getters) == 1 and "." not in attributes[0]
+    return Spread(
+        _first(getters) if len(getters) > 1 else getters[0],
+        attributes[0] if is_one else None,
+        own_salt + ":",
+        seed,
+        modulo,
+    )
 
-    def bucket(context: Context) -> int | None:
-        value = find(context)
-        if type(value) is not str:
-            value = text(value)
-            if value is None:
-                return None
-        # As bytes: half a surrogate pair, which JSON can carry, would crash the library.
-        data = (prefix + value).encode("utf-8", "surrogatepass")
-        return digest(data, seed, signed=False) % modulo
 
-    return bucket
+def compile_choice(
+    spread: Spread, starts: Sequence[int], chosen: Sequence[T]
+) -> Callable[[Context], T | None]:
+    """Which of `chosen` the caller's bucket falls to; each has a stretch from its start on. None
+    without a bucket."""
+    bucket, attribute, prefix = spread.bucket, spread.attribute, spread.prefix
+    digest, seed, modulo = mmh3.hash, spread.seed, spread.modulo
+
+    def choose(context: Context) -> T | None:
+        number = bucket(context)
+        return None if number is None else chosen[bisect_right(starts, number) - 1]
+
+    if attribute is None:
+        return choose
+
+    def choose_by_one(context: Context) -> T | None:
+        """The same without a call between: a bulk answer asks for hundreds."""
+        value = context.get(attribute)
+        if type(value) is str:
+            data = prefix + value
+            if data.isascii():
+                number = digest(data, seed, False) % modulo  # noqa: FBT003 - a name costs time
+                return chosen[bisect_right(starts, number) - 1]
+        return choose(context)
+
+    return choose_by_one
 
 
 def text(value: Any) -> str | None:

@@ -20,6 +20,7 @@ from datetime import datetime
 
 from core.evaluation.conditions import Scope, Segment, compile_condition
 from core.evaluation.context import Context
+from core.evaluation.equalities import tabulated
 from core.evaluation.faults import Fault
 from core.evaluation.limits import READABLE, Limits
 from core.evaluation.result import ErrorCode, Reason, Result
@@ -189,7 +190,8 @@ def _decision(targeting: Targeting, off: Result) -> tuple[Decide, Result | None]
                     return served
         return (choose(context) if choose is not None else None) or last
 
-    return decide, None
+    table = tabulated([(r.equality, r.serve.constant) for r in targeting.rules])
+    return (table.decide(choose, last) if table is not None else decide), None
 
 
 def _gated(gates: list[tuple[Requirement, Decide]], decide: Decide, off: Result) -> Decide:

@@ -7,14 +7,13 @@ Arms are half-open ranges of buckets, `weight` in the order of the list: raising
 share keeps whoever was in it. Ranges may leave a gap: whoever falls there is not served.
 """
 
-from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
 from typing import Any, Final
 
-from core.evaluation.bucketing import Bucketing, compile_bucketing, modulo_of
+from core.evaluation.bucketing import Bucketing, compile_choice, compile_spread
 from core.evaluation.context import Context
 from core.evaluation.faults import Fault
 from core.evaluation.result import Reason, Result
@@ -71,8 +70,7 @@ def _split(document: object, variants: Mapping[str, Any], salt: str, finish: Fin
     for unknown in sorted(str(key) for key in document if key not in ("by", "arms")):
         raise Fault("unknown beside by, arms", unknown)
     try:
-        bucket = compile_bucketing(document.get("by"), salt)
-        modulo = modulo_of(document.get("by"))
+        spread = compile_spread(document.get("by"), salt)
     except Fault as fault:
         raise fault.under("by") from None
     arms = document.get("arms")
@@ -84,15 +82,8 @@ def _split(document: object, variants: Mapping[str, Any], salt: str, finish: Fin
             results.append(_arm(arm, variants, finish))
         except Fault as fault:
             raise fault.under(f"arms[{index}]") from None
-    starts, chosen = _ranges(arms, results, modulo)
-
-    def choose(context: Context) -> Result | None:
-        number = bucket(context)
-        if number is None:
-            return None
-        return chosen[bisect_right(starts, number) - 1]
-
-    return Outcome(None, choose, bucket)
+    starts, chosen = _ranges(arms, results, spread.modulo)
+    return Outcome(None, compile_choice(spread, starts, chosen), spread.bucket)
 
 
 def _arm(arm: object, variants: Mapping[str, Any], finish: Finish) -> Result:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from core.evaluation.conditions import Predicate, Scope, compile_condition
+from core.evaluation.equalities import Equality, equality
 from core.evaluation.faults import Fault
 from core.evaluation.result import Reason, Result
 from core.evaluation.serves import Outcome, compile_serve
@@ -43,6 +44,7 @@ class Rule:
     id: str
     when: Predicate
     serve: Outcome
+    equality: Equality | None  # what `when` is, where it is no more than that
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ def _rule(document: object, subject: Subject, scope: Scope) -> Rule:
         )
     except Fault as fault:
         raise fault.under("serve") from None
-    return Rule(id_, when, serve)
+    return Rule(id_, when, serve, equality(document.get("when")))
 
 
 def _requires(document: Mapping[str, Any], subject: Subject) -> tuple[Requirement, ...]:

@@ -17,6 +17,9 @@ def serve(
         str | None,
         typer.Option("--admin-listen", metavar="HOST:PORT", help="Where metrics and audit are."),
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes that answer there.")
+    ] = None,
 ) -> None:
     """Run the read server.
 
@@ -24,6 +27,7 @@ def serve(
 
     \b
     flagctl serve --listen 127.0.0.1:8000
+    flagctl serve --workers 4
     """
     environment = dict(os.environ)
     if context := current().given.get("context"):
@@ -32,4 +36,6 @@ def serve(
         environment["FLAGCTL_LISTEN"] = listen
     if admin_listen is not None:
         environment["FLAGCTL_ADMIN_LISTEN"] = admin_listen
+    if workers is not None:
+        environment["FLAGCTL_WORKERS"] = str(workers)
     os.execve(sys.executable, [sys.executable, "-m", "readserver"], environment)  # noqa: S606

@@ -2,13 +2,15 @@
 
 import gzip
 import json
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.evaluation.result import ErrorCode
-from readserver import context_answers, queries
+from readserver import auth, context_answers, queries
 from readserver.access import Admitted, admit, caught_up, joined, staleness
 from readserver.announcements import Announcements
 from readserver.answers import FLAGS, Header
@@ -17,12 +19,14 @@ from readserver.conditional import accepts_gzip, matches
 from readserver.context_answers import BULK, packed
 from readserver.contexts import Bounds, ContextError, UnreadableError, parse
 from readserver.errors import problem, problem_of
+from readserver.fast_path import Memo
 from readserver.provider import Provider
 from readserver.rate_limit import ClientLimit
 from readserver.telemetry import Counts
 from readserver.truth import Truth
 
-_SINGLE: Final = BULK + "/"
+SINGLE: Final = BULK + "/"
+SINGLE_ROUTE: Final = BULK + "/{key}"
 _LEAST_TO_COMPRESS: Final = 1_024  # bytes
 _CODES: Final = {400: "PARSE_ERROR", 404: "FLAG_NOT_FOUND"}
 Answer = tuple[int, bytes, list[Header]]
@@ -36,6 +40,7 @@ class EvaluateEndpoint:
         self,
         provider: Provider,
         truth: Truth,
+        memo: Memo,
         counts: Counts,
         limit: ClientLimit,
         announcements: Announcements,
@@ -46,12 +51,14 @@ class EvaluateEndpoint:
         """`vary` names the request's headers that an answer depends on."""
         self._provider = provider
         self._truth = truth
+        self._memo = memo
         self._counts = counts
         self._limit = limit
         self._announcements = announcements
         self._app = app
         self._vary = vary
         self._bounds = bounds
+        self.largest_body = bounds.size  # bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope.get("path", "")
@@ -61,9 +68,9 @@ class EvaluateEndpoint:
             if path == BULK:
                 await self._respond(scope, receive, send, BULK, None)
                 return
-            if path.startswith(_SINGLE):
-                key = path.removeprefix(_SINGLE)
-                await self._respond(scope, receive, send, f"{BULK}/{{key}}", key)
+            if path.startswith(SINGLE):
+                key = path.removeprefix(SINGLE)
+                await self._respond(scope, receive, send, SINGLE_ROUTE, key)
                 return
         elif scope["type"] == "http" and path == FLAGS and scope["method"] == "POST":
             await self._respond(scope, receive, send, FLAGS, None)
@@ -85,10 +92,31 @@ class EvaluateEndpoint:
 
     async def _answer(self, scope: Scope, receive: Receive, route: str, key: str | None) -> Answer:
         admitted = await admit(self._provider, self._limit, scope)
-        context = parse(await read_json(scope, receive, self._bounds.size), self._bounds.depth)
+        if not self._truth.is_stale and auth.is_canonical(admitted.credential):
+            self._memo.accept(admitted)  # before anything is waited for, which may change it
+        context = self.context_of(await read_json(scope, receive, self._bounds.size))
         if scope["query_string"]:  # after an event, clients say here which one it was
             event = queries.parse(scope["query_string"]).get("flagConfigEtag")
             admitted = await caught_up(self._provider, admitted, event)
+        accepted = joined(scope["headers"], b"accept-encoding")
+        known = joined(scope["headers"], b"if-none-match")
+        return self.answer(route, key, admitted, context, accepted, known)
+
+    def context_of(self, body: bytes) -> dict[str, Any]:
+        """For both lanes. Raises UnreadableError and ContextError."""
+        return parse(body, self._bounds.depth)
+
+    def answer(
+        self,
+        route: str,
+        key: str | None,
+        admitted: Admitted,
+        context: Mapping[str, Any],
+        accepted: bytes | None,
+        known: bytes | None,
+    ) -> Answer:
+        """What both lanes say: `accepted` is the request's Accept-Encoding, `known` its
+        If-None-Match. Raises HTTPException for a flag that is not there."""
         prepared, grant = admitted.found.prepared, admitted.grant
         if key is not None:
             evaluations = prepared.evaluations[grant.kind]
@@ -99,9 +127,7 @@ class EvaluateEndpoint:
             return self._finished(status, evaluations.fragment(result), admitted)
         streams = self._announcements.of(prepared.snapshot, grant) if route == BULK else b""
         etag = context_answers.etag(route, prepared, grant.kind, context, streams)
-        accepted = joined(scope["headers"], b"accept-encoding")
         packs = accepted is not None and accepts_gzip(accepted)
-        known = joined(scope["headers"], b"if-none-match")
         if known is not None and (matches(known, etag) or matches(known, packed(etag))):
             return self._finished(304, b"", admitted, etag)
         body = context_answers.body(route, prepared, grant.kind, context, streams)
@@ -120,11 +146,8 @@ class EvaluateEndpoint:
         more: list[Header] | None = None,
     ) -> Answer:
         snapshot = admitted.found.prepared.snapshot
-        headers: list[Header] = [
-            (b"flagctl-revision", str(snapshot.revision).encode()),
-            (b"cache-control", b"private, no-cache"),
-            (b"vary", self._vary),
-            (b"x-cache", admitted.found.source.encode()),
+        headers = [
+            *_common(snapshot.revision, self._vary, admitted.found.source),
             *staleness(self._truth),
         ]
         if status != 304:
@@ -133,6 +156,16 @@ class EvaluateEndpoint:
         if etag is not None:
             headers.append((b"etag", etag))
         return status, body, headers + (more or [])
+
+
+@lru_cache(maxsize=1_024)
+def _common(revision: int, vary: bytes, source: str) -> tuple[Header, ...]:
+    return (
+        (b"flagctl-revision", str(revision).encode()),
+        (b"cache-control", b"private, no-cache"),
+        (b"vary", vary),
+        (b"x-cache", source.encode()),
+    )
 
 
 def _refusal(error: Exception, route: str, key: str | None) -> Answer:

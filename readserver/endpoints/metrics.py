@@ -6,8 +6,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from readserver.worker_metrics import Collector
 
-def routes(registry: CollectorRegistry) -> list[BaseRoute]:
+
+def routes(collector: Collector) -> list[BaseRoute]:
+    registry = CollectorRegistry()
+    registry.register(collector)
+
     async def metrics(_request: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 

@@ -21,7 +21,7 @@ from readserver.answers import (
 )
 from readserver.conditional import accepts_gzip, matches
 from readserver.errors import problem, problem_of
-from readserver.fast_path import Memo, Remembered
+from readserver.fast_path import Memo, Remembered, queries_of
 from readserver.provider import Provider
 from readserver.rate_limit import ClientLimit
 from readserver.telemetry import Counts
@@ -67,15 +67,16 @@ class ServedEndpoint:
         path, headers = scope["path"], scope["headers"]
         admitted = await admit(self._provider, self._limit, scope)
         found, grant, credential = admitted.found, admitted.grant, admitted.credential
+        changes = self._memo.changes
         if path == SNAPSHOT:
             variants = await self._snapshot(found.prepared.snapshot, grant.kind)
         else:
             variants = found.prepared.answers[path, grant.kind]
         stale = staleness(self._truth)
-        if not stale and auth.is_canonical(credential):
-            environment = found.prepared.snapshot.key.encode()
-            queries = frozenset((b"", b"environment=" + environment))
-            entry = Remembered(variants, auth.expires_at(grant), queries, admitted.limited)
+        # A snapshot's answer is waited for, and may be an older one by now.
+        if not stale and auth.is_canonical(credential) and changes == self._memo.changes:
+            queries, expires_at = queries_of(admitted), auth.expires_at(grant)
+            entry = Remembered(variants, expires_at, queries, admitted.limited)
             self._memo.remember(path, credential, entry)
         answer = _negotiate(variants, headers)
         if _is_known(answer, headers):

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import authority, command_line, evaluation, read_server
+from tests.benchmarks import authority, command_line, evaluation, read_server, sizes
 from tests.benchmarks.figures import show
 
 _RESULTS = Path("bench-results") / "results.json"
@@ -33,14 +33,18 @@ def main() -> int:
     figures = authority.measure()
     show(figures)
     print()
-    reads = read_server.measure(rounds=7, seconds=4)
+    reads = read_server.measure(rounds=5, seconds=4)
     read_server.show(reads)
+    print()
+    held = sizes.measure()
+    show(held)
     results: dict[str, Any] = {
         "machine": machine,
         "command_line": [asdict(ratio) for ratio in ratios],
         "evaluation": evaluations,
         "authority": figures,
         "read_server": reads,
+        "sizes": held,
     }
     _RESULTS.parent.mkdir(exist_ok=True)
     _RESULTS.write_text(json.dumps(results, indent=2) + "\n")
@@ -49,10 +53,11 @@ def main() -> int:
 
 
 def _require_tools() -> None:
-    """wrk makes the load; as root on Debian it is fetched."""
-    if shutil.which("wrk") is None and os.geteuid() == 0 and shutil.which("apt-get"):
+    """wrk makes the load, nginx is a yardstick; as root on Debian they are fetched."""
+    missing = [tool for tool in ("wrk", "nginx") if shutil.which(tool) is None]
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         subprocess.run(["apt-get", "update", "-qq"], check=True)
-        subprocess.run(["apt-get", "install", "-qq", "-y", "wrk"], check=True)
+        subprocess.run(["apt-get", "install", "-qq", "-y", *missing], check=True)
     if shutil.which("wrk") is None or shutil.which("taskset") is None:
         raise SystemExit("make bench needs wrk and taskset (Debian: wrk, util-linux)")
 

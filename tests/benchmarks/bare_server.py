@@ -5,11 +5,32 @@ Usage: python -m tests.benchmarks.bare_server FILE; prints its port. FILE is JSO
 
 import json
 import socket
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+
+from tests.benchmarks.load import ON_SERVER_CORE
+from tests.support.readers import Answer
+
+
+@contextmanager
+def running(answer: Answer, folder: Path) -> Iterator[tuple[str, int]]:
+    """The address and the pid of one that sends this answer."""
+    described = folder / "answer.json"
+    headers = [[name, value] for name, value in answer.headers.items() if name != "date"]
+    described.write_text(json.dumps({"headers": headers, "body": answer.body.decode()}))
+    command = [*ON_SERVER_CORE, sys.executable, "-m", "tests.benchmarks.bare_server"]
+    with subprocess.Popen([*command, str(described)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}/", process.pid
+        finally:
+            process.terminate()
 
 
 def application(headers: list[tuple[bytes, bytes]], body: bytes) -> Any:

@@ -105,7 +105,7 @@ def test_every_metric() -> None:
         environments=0, age_seconds=0, stale=False, postgres_up=True, redis_up=True, streams=0
     )
     counts.notifications["postgres"] = 1
-    exposed = generate_latest(Telemetry(counts, lambda: gauges).registry()).decode()
+    exposed = generate_latest(Telemetry(counts, lambda: gauges)).decode()
     names = {re.split(r"[{ ]", line)[0] for line in exposed.splitlines() if line[0] != "#"}
     documented = set(re.findall(r"`(flagctl_[a-z_]+)`", watch_table()))
     assert documented == names

@@ -9,7 +9,13 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from readserver.protocol import LARGEST_HEAD, MOST_PIPELINED, Timeouts, bounded
+from readserver.protocol import (
+    LARGEST_HEAD,
+    MOST_CONNECTIONS,
+    MOST_UNANSWERED,
+    Timeouts,
+    bounded,
+)
 
 Peer = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[[], Awaitable[Peer]]
@@ -30,15 +36,20 @@ def serving(
     test: Callable[[Connect], Awaitable[None]],
     timeouts: Timeouts = Timeouts(),  # noqa: B008 - it is frozen
     app: Any = app,
+    most_connections: int = MOST_CONNECTIONS,
+    made: set[Any] | None = None,
 ) -> None:
-    """Run a test that gets a function to connect with. At the end no connection is left."""
+    """Run a test that gets a function to connect with. At the end no connection is left.
+
+    `made` becomes the set of protocols that are connected."""
 
     async def run() -> None:
         config = uvicorn.Config(app, lifespan="off", log_config=None)
         state = ServerState()
-        made = bounded(timeouts)
+        state.connections = made if made is not None else set()
+        protocol = bounded(timeouts, most_connections)
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: made(config, state, {}), "127.0.0.1", 0)
+        server = await loop.create_server(lambda: protocol(config, state, {}), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         peers: list[Peer] = []
 
@@ -289,29 +300,52 @@ def test_a_chunk_with_an_endless_extension() -> None:
 
 
 def test_pipelining_is_bounded() -> None:
+    """However many requests come at once: a few are begun, the others wait as bytes."""
     held = asyncio.Event()
-    began = 0
+    began: list[str] = []
 
     async def slow_app(scope: Any, receive: Any, send: Any) -> None:
-        nonlocal began
-        began += 1
+        began.append(scope["path"])
         await held.wait()
-        await app(scope, receive, send)
+        headers = [(b"content-length", b"2"), (b"x-path", scope["path"].encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"ok"})
 
     async def test(connect: Connect) -> None:
         peer = await connect()
-        some = 1 + MOST_PIPELINED // 2
-        peer[1].write(b"GET / HTTP/1.1\r\n\r\n" * some)
+        paths = [f"/{number}" for number in range(2_000)]
+        peer[1].write(b"".join(f"GET {path} HTTP/1.1\r\n\r\n".encode() for path in paths))
+        while not began:
+            await asyncio.sleep(0)
+        (protocol,) = made
+        assert len(protocol.pipeline) == MOST_UNANSWERED
+        assert len(protocol._held) > 10_000
         held.set()
-        for _ in range(some):
-            assert b" 200 " in await answer(peer)
-        held.clear()
-        peer[1].write(b"GET / HTTP/1.1\r\n\r\n" * 2_000)
-        assert await peer[0].read() == b""
-        assert began == some + 1
-        held.set()
+        for path in paths:
+            assert f"x-path: {path}\r\n".encode() in await answer(peer)
+        assert began == paths
 
-    serving(test, app=slow_app)
+    made: set[Any] = set()
+    serving(test, app=slow_app, made=made)
+
+
+def test_many_connections_are_refused() -> None:
+    async def test(connect: Connect) -> None:
+        peers = [await connect() for _ in range(3)]
+        for peer in peers:
+            peer[1].write(padded(100))
+        assert b" 200 " in await answer(peers[0])
+        assert b" 200 " in await answer(peers[1])
+        said = await peers[2][0].read()
+        assert said.startswith(b"HTTP/1.1 503 ")
+        assert b"connection: close" in said
+        peers[0][1].close()
+        await peers[0][1].wait_closed()
+        again = await connect()
+        again[1].write(padded(100))
+        assert b" 200 " in await answer(again)
+
+    serving(test, most_connections=2)
 
 
 @pytest.mark.parametrize("last", [b"", b"Connection: close\r\n"])

@@ -67,7 +67,7 @@ class FakeRedis:
 class World:
     """A provider and everything around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 1_000) -> None:
         self.postgres, self.redis, self.counts = FakePostgres(), FakeRedis(), Counts()
         self.checks = self.changes = 0
         self.ration = 0
@@ -86,6 +86,7 @@ class World:
             on_change=self._changed,
             prepare=self._prepare,
             now=lambda: self.wall,
+            most=most,
         )
 
     def _prepare(self, snapshot: Snapshot, at: datetime) -> Prepared:
@@ -520,3 +521,42 @@ async def test_a_timed_change_never_puts_an_old_snapshot_back(world: World) -> N
         while world.provider._timed._renewals:
             await asyncio.sleep(0)
     assert (await world.served(), await ends(world)) == (2, True)
+
+
+class ManyEnvironments(FakePostgres):
+    """Has whatever is asked for."""
+
+    async def refresh(
+        self, environment_id: str, *, unless: Version | None = None
+    ) -> Snapshot | Version | None:
+        self.asked += 1
+        return snapshot(1, environment_id=environment_id)
+
+
+def test_environments_that_nobody_asks_for_go_first() -> None:
+    async def test() -> None:
+        world = World(most=3)
+        world.postgres = world.provider._postgres = ManyEnvironments()
+        ids = [f"{number:016x}" for number in range(5)]
+        versions = {id_: snapshot(1).version for id_ in ids}
+        world.provider.verified(State(EPOCH, SECRET, versions), float("inf"))
+
+        async def source_of(number: int) -> str:
+            found = await world.provider.get(ids[number])
+            assert found is not None
+            await world.settle()
+            return "memory" if found.source == "memory" else "store"
+
+        asked = [0, 1, 2, 0, 3, 0, 2, 1]
+        sources = [await source_of(number) for number in asked]
+        assert sources == ["store"] * 3 + ["memory", "store", "memory", "memory", "store"]
+        assert (len(world.provider), len(world.provider._prepared)) == (3, 3)
+        assert world.changes >= 7, "the memo forgets what is let go"
+        # All at once: each is answered, or told to come again; nobody's key is called unknown.
+        found = await asyncio.gather(
+            *(world.provider.get(id_) for id_ in ids), return_exceptions=True
+        )
+        assert all(isinstance(one, Found | UnavailableError) for one in found)
+        await world.provider.close()
+
+    asyncio.run(test())

@@ -1,0 +1,325 @@
+"""The fast lane: answers before there is a scope, a task or a coroutine.
+
+A request takes it in five steps. Whatever does not fit one of them goes on to the ordinary path
+with its bytes untouched; everything that is refused is refused there.
+
+1. `FastProtocol.data_received`: nothing of this connection is half read or unanswered.
+2. `read_head`: the bytes up to the first blank line are the head of a plain request for a path of
+   ours. uvicorn's own parser reads it; equal bytes are read once.
+3. `Lane.answer`: the memo knows its credential. Whoever changes anything empties the memo.
+4. The answer: finished bytes for a GET; for an evaluation, which has its whole body by now, what
+   the ordinary path would say too, since `EvaluateEndpoint.answer` says it for both.
+5. `FastProtocol._answer` writes it, counts the request, and looks for the next one.
+"""
+
+from dataclasses import dataclass
+from time import time
+from typing import Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from readserver.answers import CONFIGS, FLAGS, Header, rendered
+from readserver.auth import CREDENTIAL_HEADERS
+from readserver.bodies import is_json
+from readserver.conditional import accepts_gzip
+from readserver.context_answers import BULK
+from readserver.endpoints.evaluate import SINGLE, SINGLE_ROUTE, EvaluateEndpoint
+from readserver.fast_path import Memo
+from readserver.protocol import (
+    HEAD_END,
+    MOST_CONNECTIONS,
+    MOST_UNANSWERED,
+    BoundedProtocol,
+    Timeouts,
+)
+from readserver.rate_limit import ClientLimit
+from readserver.telemetry import Counts
+
+_LINES: Final = (b"GET /v1/", b"POST /ofrep/v1/evaluate/flags")  # how requests of ours begin
+_LARGEST_HEAD: Final = 4_096  # bytes
+_MOST_HEADS: Final = 1_000  # that are remembered: 4 MB at the most
+_AT_MOST_ONCE: Final = (b"accept-encoding", b"if-none-match", b"content-type", b"content-length")
+# Whoever sends one of these expects more than a plain answer.
+_UNUSUAL: Final = (b"origin", b"expect", b"transfer-encoding", b"upgrade")
+Client = tuple[str, int] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """What the head of a plain request says. `key` is of a single flag, `length` of the body."""
+
+    route: str
+    key: str | None
+    query: bytes
+    credential: bytes
+    accepted: bytes | None  # Accept-Encoding
+    known: bytes | None  # If-None-Match
+    length: int
+    headers: list[Header]
+
+
+def read_head(data: bytes) -> Head | None:
+    """The head that is all of `data`, if the fast lane knows what to do with it."""
+    if not data.startswith(_LINES) or len(data) > _LARGEST_HEAD:
+        return None
+    said = _Said()
+    parser = said.parser = httptools.HttpRequestParser(said)
+    try:
+        parser.feed_data(data)
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        return None
+    finally:
+        said.parser = None
+    return said.head(is_get=parser.get_method() == b"GET")
+
+
+class _Said:
+    """What the parser says, as uvicorn keeps it."""
+
+    parser: httptools.HttpRequestParser | None = None
+
+    def __init__(self) -> None:
+        self._url = b""
+        self._headers: list[Header] = []
+        self._heads = 0
+        self._is_complete = False
+        self._stays_open = False
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """Only now the parser knows: a message that is complete it has forgotten."""
+        assert self.parser is not None  # noqa: S101 - it is what calls this
+        self._heads += 1
+        is_new = self.parser.get_http_version() == "1.1"
+        self._stays_open = is_new and self.parser.should_keep_alive()
+
+    def on_message_complete(self) -> None:
+        self._is_complete = True
+
+    def head(self, *, is_get: bool) -> Head | None:
+        one = self._single_values()
+        if one is None or self._heads != 1 or not self._stays_open:
+            return None
+        length = one.get(b"content-length")
+        # A GET ends with its head; a POST goes on with a body, and says that it is JSON or nothing.
+        if self._is_complete is not is_get or (length is None) is not is_get:
+            return None
+        if not is_json(one.get(b"content-type", b"application/json")):
+            return None
+        path, _, query = self._url.partition(b"?")
+        route, key = _route(path, is_get=is_get)
+        if not route or b"#" in query:
+            return None
+        return Head(
+            route,
+            key,
+            query,
+            one[b"credential"],
+            one.get(b"accept-encoding"),
+            one.get(b"if-none-match"),
+            int(length or 0),
+            self._headers,
+        )
+
+    def _single_values(self) -> dict[bytes, bytes] | None:
+        """The fields that matter here, each with its one value; None when one stands there twice,
+        or one that is unusual at all, or no credential."""
+        found: dict[bytes, bytes] = {}
+        for name, value in self._headers:
+            kind = b"credential" if name in CREDENTIAL_HEADERS else name
+            if kind in _UNUSUAL or kind in found:
+                return None
+            if kind == b"credential" or kind in _AT_MOST_ONCE:
+                found[kind] = value
+        return found if b"credential" in found else None
+
+
+def _route(path: bytes, *, is_get: bool) -> tuple[str, str | None]:
+    """The route as the metrics name it, and the flag's key; an empty one for other paths."""
+    if not path.isascii() or b"%" in path:
+        return "", None
+    text = path.decode()
+    if is_get:
+        return (text if text in (FLAGS, CONFIGS) else ""), None
+    if text == BULK:
+        return BULK, None
+    key = text.removeprefix(SINGLE)
+    return (SINGLE_ROUTE, key) if key and key != text else ("", None)
+
+
+class Lane:
+    """What all connections of a listener share. It is asked on the event loop only."""
+
+    def __init__(
+        self, memo: Memo, endpoint: EvaluateEndpoint, counts: Counts, limit: ClientLimit
+    ) -> None:
+        self._by_path, self._evaluating = memo.by_path, memo.evaluating
+        self._endpoint = endpoint
+        self._counts = counts
+        self._take = limit.take
+        self._heads: dict[bytes, Head] = {}
+        self._default_headers: list[Header] | None = None
+        self._starts: dict[int, bytes] = {}
+
+    def use(self, default_headers: list[Header]) -> None:
+        """uvicorn's headers come first; it makes a new list whenever the date is another."""
+        if default_headers is not self._default_headers:
+            self._default_headers = default_headers
+            lines = rendered(default_headers) if default_headers else b""
+            self._starts = {status: STATUS_LINE[status] + lines for status in (200, 304, 400)}
+
+    def head(self, data: bytes) -> Head | None:
+        """Remembers what accepted credentials send, and that only: nobody else fills the memory."""
+        found = self._heads.get(data)
+        if found is None:
+            found = read_head(data)
+            if found is not None and self._is_accepted(found):
+                if len(self._heads) >= _MOST_HEADS:
+                    self._heads.clear()
+                self._heads[data] = found
+        return found
+
+    def answer(self, head: Head, body: bytes, client: Client) -> bytes | None:
+        """The whole answer; None when the ordinary path has to say something."""
+        if not head.length:
+            return self._served(head, client)
+        try:
+            return self._evaluated(head, body, client)
+        except Exception:
+            return None  # the ordinary path meets it again, and says what it is
+
+    def _is_accepted(self, head: Head) -> bool:
+        known = self._evaluating if head.length else self._by_path[head.route]
+        return head.credential in known
+
+    def _served(self, head: Head, client: Client) -> bytes | None:
+        entry = self._by_path[head.route].get(head.credential)
+        if entry is None or head.query not in entry.queries or time() >= entry.expires_at:
+            return None
+        answer = entry.variants.gzip
+        if answer is None or head.accepted is None or not accepts_gzip(head.accepted):
+            answer = entry.variants.identity
+        if head.known is not None and head.known != answer.etag:
+            return None
+        if entry.limited is not None and not self._may_ask(entry.limited, head, client):
+            return None
+        if head.known is None:
+            self._counts.memory_hits += 1
+            return b"".join((self._starts[200], answer.lines, answer.body))
+        self._counts.memory_not_modified += 1
+        return self._starts[304] + answer.not_modified_lines
+
+    def _evaluated(self, head: Head, body: bytes, client: Client) -> bytes | None:
+        entry = self._evaluating.get(head.credential)
+        if entry is None or head.query not in entry.queries or time() >= entry.expires_at:
+            return None
+        if head.length > self._endpoint.largest_body:
+            return None
+        admitted, context = entry.admitted, self._endpoint.context_of(body)
+        if admitted.limited is not None:
+            evaluations = admitted.found.prepared.evaluations[admitted.grant.kind]
+            if head.key is not None and head.key not in evaluations:
+                return None
+            if not self._may_ask(admitted.limited, head, client):
+                return None
+        status, said, headers = self._endpoint.answer(
+            head.route, head.key, admitted, context, head.accepted, head.known
+        )
+        self._counts.responses[head.route, status] += 1
+        return b"".join((self._starts[status], rendered(headers), b"\r\n", said))
+
+    def _may_ask(self, limited: bytes, head: Head, client: Client) -> bool:
+        """Asked last: what it takes is taken, and the ordinary path would take once more."""
+        return self._take(limited, {"client": client, "headers": head.headers})
+
+
+def fast(
+    lane: Lane, timeouts: Timeouts, most_connections: int = MOST_CONNECTIONS
+) -> "type[FastProtocol]":
+    """The protocol of one listener."""
+
+    class Fast(FastProtocol):
+        _lane = lane
+        _timeouts = timeouts
+        _most_connections = most_connections
+
+    return Fast
+
+
+class FastProtocol(BoundedProtocol):
+    """A connection: what the fast lane does not answer, `BoundedProtocol` does."""
+
+    _lane: Lane
+    _answered_at = 0.0  # by the loop's clock
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_at_rest():
+            data = self._answer(data)
+        if data:
+            super().data_received(data)
+
+    def _is_at_rest(self) -> bool:
+        """Whether the next byte is the first of a request that may be answered at once."""
+        cycle = self.cycle
+        return (
+            (cycle is None or cycle.response_complete)
+            and not self._unfinished
+            and not self._is_body_open
+            and not self._held
+            and not self.flow.write_paused
+            and not self.transport.is_closing()
+        )
+
+    def _answer(self, data: bytes) -> bytes:
+        """Answer what `data` begins with, request by request; what is left of it."""
+        lane, write = self._lane, self.transport.write
+        lane.use(self.server_state.default_headers)
+        start = answered = 0
+        while not self.flow.write_paused and answered < MOST_UNANSWERED:
+            body = data.find(HEAD_END, start) + len(HEAD_END)
+            if body < len(HEAD_END):
+                break
+            head = lane.head(data[start:body])
+            if head is None or (end := body + head.length) > len(data):
+                break
+            answer = lane.answer(head, data[body:end], self.client)
+            if answer is None:
+                break
+            write(answer)
+            answered += 1
+            start = end
+            if start == len(data):
+                break
+        if answered:
+            self._count(answered)
+        rest = data[start:]
+        if rest and answered == MOST_UNANSWERED:  # others have their turn
+            self._hold(rest)
+            self.loop.call_soon(self._go_on)
+            return b""
+        return rest
+
+    def _count(self, answered: int) -> None:
+        """As `on_response_complete` does it. The timer of an idle connection is not set anew each
+        time: when it is up, it looks for how long that is."""
+        self.server_state.total_requests += answered
+        self._answered_at = self.loop.time()
+        self._stop_head_timer()
+        if self.timeout_keep_alive_task is None:
+            self._wait_idle(self.timeout_keep_alive)
+
+    def _wait_idle(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self._later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        left = self._answered_at + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._wait_idle(left)
+        else:
+            super().timeout_keep_alive_handler()

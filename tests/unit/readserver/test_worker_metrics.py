@@ -1,0 +1,39 @@
+"""Metrics of several workers in one answer."""
+
+from prometheus_client import generate_latest
+
+from readserver.telemetry import Counts, Gauges, Telemetry
+from readserver.worker_metrics import _HEADER, Board, Shared
+
+GAUGES = Gauges(
+    environments=1, age_seconds=0, stale=False, postgres_up=True, redis_up=False, streams=0
+)
+
+
+def test_each_under_its_number() -> None:
+    board, counts = Board(3), [Counts(memory_hits=5), Counts(memory_hits=7)]
+    counts[1].responses["/v1/flags", 401] = 2
+    shared = [
+        Shared(Telemetry(own, lambda: GAUGES), board, index) for index, own in enumerate(counts)
+    ]
+    shared[1].write()
+    text = generate_latest(shared[0]).decode()
+    for line in (
+        'flagctl_responses_total{path="memory",status="200",worker="0"} 5.0',
+        'flagctl_responses_total{path="memory",status="200",worker="1"} 7.0',
+        'flagctl_responses_total{path="/v1/flags",status="401",worker="1"} 2.0',
+        'flagctl_postgres_up{worker="1"} 1.0',
+    ):
+        assert line in text.splitlines()
+    assert 'worker="2"' not in text, "it never wrote"
+    assert text.count("# TYPE flagctl_responses_total") == 1
+
+
+def test_half_of_what_is_written_is_nothing() -> None:
+    board = Board(2)
+    board.write(1, b"x" * 100)
+    assert board.read(1) == b"x" * 100
+    board._memory[_HEADER.size * 2 + 1_048_576] = 0
+    assert board.read(1) is None
+    board.write(0, b"x" * 2_000_000)
+    assert board.read(0) is None
