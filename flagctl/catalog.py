@@ -60,6 +60,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Installation": {
         "dev": ("dev:dev", "Run everything here, with an embedded Postgres and Redis."),
         "serve": ("serve:serve", "Run the read server."),
+        "readers": ("readers:readers", "List the read servers that are up, and what they serve."),
         "init": ("init:init", "Set up an empty database: schema, signing key, first admin."),
         "issuer": ("issuers:app", "Issuers of your own: add, refresh, list, remove."),
         "signing-key": (

@@ -29,6 +29,7 @@ from readserver.fast_path import FastPath, Memo
 from readserver.listener import PostgresListener
 from readserver.provider import Provider
 from readserver.rate_limit import ClientLimit
+from readserver.receipts import Receipts
 from readserver.stores.memory import MemoryStore
 from readserver.stores.postgres import PostgresStore
 from readserver.stores.redis import RedisStore, connect
@@ -61,11 +62,11 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
     be there yet.
     """
     database = settings.require("reader_database_url")
-    truth, memo, counts = Truth(), Memo(), Counts()
+    truth, memo, counts, memory = Truth(), Memo(), Counts(), MemoryStore()
     redis = _redis(settings, counts)
     postgres = PostgresStore(database, counts)
     provider = Provider(
-        memory=MemoryStore(),
+        memory=memory,
         redis=redis,
         postgres=postgres,
         truth=truth,
@@ -103,7 +104,10 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
                 on_up=redis.mark_up,
                 on_down=redis.mark_down,
             )
-            tasks.append(("subscriber", subscriber.run))
+            receipts = Receipts(redis, memory, truth)
+            provider.watchers.append(receipts)
+            stack.push_async_callback(receipts.leave)
+            tasks += [("subscriber", subscriber.run), ("receipts", receipts.run)]
         stack.push_async_callback(provider.close)
         stack.push_async_callback(
             _stop, [asyncio.create_task(_supervise(name, run)) for name, run in tasks]
@@ -189,6 +193,10 @@ async def _supervise(name: str, run: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _stop(tasks: list["asyncio.Task[None]"]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    """Again and again: where Python's `wait_for` ends at that very moment, before 3.12, it swallows
+    a cancellation, and redis-py sends its commands with it."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.2)

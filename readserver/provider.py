@@ -2,8 +2,8 @@
 
 - A snapshot in memory answers without any I/O.
 - A miss, a message and a check that finds something newer all start one flight for the
-  environment: Redis if its copy is sealed and new enough, else Postgres; then the others are
-  filled.
+  environment: Redis if its copy is sealed and new enough, else Postgres, when it is this reader's
+  turn; then the others are filled.
 - While a flight is up, what is held keeps serving. It is replaced only by something newer, or by
   what Postgres says when Postgres itself went back.
 """
@@ -11,9 +11,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Protocol
 
 from core.errors import FlagctlError, UnavailableError
 from core.evaluation.ruleset import Ruleset
@@ -24,6 +24,7 @@ from readserver.stores.contract import Loader, SharedCache
 from readserver.stores.memory import MemoryStore
 from readserver.telemetry import Counts
 from readserver.truth import Truth
+from readserver.turns import Turn
 
 MISS_TIMEOUT_SECONDS: Final = 10.0
 _PAUSE_AFTER_FALSE_HINT: Final = 0.05  # seconds; it delays a true one no longer than this
@@ -37,6 +38,16 @@ class Found:
 
     prepared: Prepared
     source: str
+
+
+class Watcher(Protocol):
+    """Whoever wants to know what is served. Called on the event loop, so it is quick."""
+
+    def kept(self, snapshot: Snapshot, *, goes_back: bool) -> None:
+        """It is served from now on. `goes_back`: Postgres itself did."""
+
+    def dropped(self, environment_id: str) -> None:
+        """It is served no more."""
 
 
 class Provider:
@@ -72,7 +83,8 @@ class Provider:
         self._went_back: set[str] = set()
         self._pauses: dict[str, asyncio.TimerHandle] = {}  # after false hints
         self._flights: dict[str, asyncio.Task[str]] = {}
-        self._background: set[asyncio.Task[object]] = set()
+        self._background: set[asyncio.Task[None]] = set()
+        self.watchers: list[Watcher] = []
 
     def __len__(self) -> int:
         return len(self._memory)
@@ -193,31 +205,50 @@ class Provider:
             self._start(environment_id)
 
     async def _fetch(self, environment_id: str, hint: int, held: Version | None) -> str:
-        went_back = environment_id in self._went_back
-        if not went_back:
-            snapshot = await self._from_redis(environment_id, hint)
-            if snapshot is not None and (held is None or snapshot.version.is_newer_than(held)):
-                self._counts.redis_hits += 1
-                await self._keep(snapshot)
-                return "redis"
+        turn = Turn(self._redis, environment_id)
+        if environment_id in self._went_back:
+            return await self._load(environment_id, None, turn, goes_back=True)
+        if await self._take_copy(environment_id, hint, held):
+            return "redis"
         if self._truth.is_stale:
             if held is None:
                 raise UnavailableError("Postgres cannot be reached, and nothing is held")
             return "memory"
+        bound = self._truth.bound(environment_id, hint)
+        has_copy = bound is not None and await turn.wait(bound)
+        if has_copy and await self._take_copy(environment_id, hint, held):
+            return "redis"
+        return await self._load(environment_id, held, turn)
+
+    async def _take_copy(self, environment_id: str, hint: int, held: Version | None) -> bool:
+        snapshot = await self._from_redis(environment_id, hint)
+        if snapshot is None or (held is not None and not snapshot.version.is_newer_than(held)):
+            return False
+        self._counts.redis_hits += 1
+        await self._keep(snapshot)
+        return True
+
+    async def _load(
+        self, environment_id: str, held: Version | None, turn: Turn, *, goes_back: bool = False
+    ) -> str:
         try:
-            found = await self._postgres.refresh(environment_id, unless=None if went_back else held)
+            found = await self._postgres.refresh(environment_id, unless=held)
         except UnavailableError:
+            self._start_background(turn.end())
             self.lost()
             self._ask_for_check()
             raise
         self._went_back.discard(environment_id)
-        if found is None:
-            self._truth.forget_one(environment_id)
-            self._drop(environment_id)
-        elif isinstance(found, Snapshot):
+        if isinstance(found, Snapshot):
             self._truth.learn_one(environment_id, found.version)
-            await self._keep(found, replace=went_back)
-            self._fill_redis(found, replace=went_back)
+            # Before the answers are made: other readers wait for it.
+            self._start_background(self._fill_redis(found, turn, replace=goes_back))
+            await self._keep(found, replace=goes_back)
+        else:
+            self._start_background(turn.end())
+            if found is None:
+                self._truth.forget_one(environment_id)
+                self._drop(environment_id)
         return "database"
 
     async def _from_redis(self, environment_id: str, hint: int) -> Snapshot | None:
@@ -238,14 +269,18 @@ class Provider:
             self._prepared[snapshot.environment_id] = prepared
             self._kept_at[snapshot.environment_id] = time.monotonic()
             self._on_change()
+            for watcher in self.watchers:
+                watcher.kept(snapshot, goes_back=replace)
 
-    def _fill_redis(self, snapshot: Snapshot, *, replace: bool) -> None:
+    async def _fill_redis(self, snapshot: Snapshot, turn: Turn, *, replace: bool) -> None:
         if self._redis is not None:
-            task: asyncio.Task[object] = asyncio.create_task(
-                self._redis.put(snapshot, replace=replace)
-            )
-            self._background.add(task)
-            task.add_done_callback(self._background.discard)
+            await self._redis.put(snapshot, replace=replace)
+        await turn.end()
+
+    def _start_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     def _drop(self, environment_id: str) -> None:
         self._memory.drop(environment_id)
@@ -253,6 +288,8 @@ class Provider:
         self._kept_at.pop(environment_id, None)
         self._hints.pop(environment_id, None)
         self._on_change()
+        for watcher in self.watchers:
+            watcher.dropped(environment_id)
 
     async def close(self) -> None:
         for pause in self._pauses.values():

@@ -34,6 +34,11 @@ class Truth:
         """Since Postgres last confirmed what is served; 0 before it ever did."""
         return 0.0 if self._verified_at is None else max(0.0, self._clock() - self._verified_at)
 
+    @property
+    def epoch(self) -> str:
+        """Which Postgres it was; empty before it ever answered."""
+        return self._state.epoch if self._state is not None else ""
+
     def version(self, environment_id: str) -> Version | None:
         return self._state.versions.get(environment_id) if self._state is not None else None
 

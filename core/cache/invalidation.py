@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from core import notifications
 from core.cache import keys, scripts
+from core.cache.clients import open_client
 from core.settings import Secret
 
 
@@ -48,17 +49,7 @@ def announce(
 
 
 def _send(redis_url: Secret, changes: Sequence[Change], timeout: float) -> None:
-    from redis import Redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    client = Redis.from_url(
-        redis_url.reveal(),
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 0),
-        driver_info=None,  # saying who we are takes two commands more, and rights for them
-    )
+    client = open_client(redis_url, timeout=timeout)
     try:
         pipeline = client.pipeline(transaction=False)
         for change in changes:

@@ -1,4 +1,4 @@
-"""The one script: replace only by something newer. Redis runs it undivided."""
+"""The scripts that Redis runs undivided: replace only by something newer, and one loads for all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,6 +45,27 @@ redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'revision', new, 'stamp', ARGV[3])
 if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'mac', ARGV[4], 'data', ARGV[5]) end
 redis.call('EXPIRE', KEYS[1], ARGV[6])
 return 1
+"""
+
+# KEYS: the entry, the lease. ARGV: epoch and revision that are wanted, a token, milliseconds.
+# Returns 2 when the entry says that it is a copy as new as that, 1 when the lease is now the
+# token's, 0 while it is another's.
+CLAIM: Final = """
+if redis.call('TYPE', KEYS[1])['ok'] == 'hash' then
+  local epoch, rev, mac = unpack(redis.call('HMGET', KEYS[1], 'epoch', 'revision', 'mac'))
+  rev = rev or ''
+  if epoch == ARGV[1] and mac and mac ~= '' and #rev <= 18 and not rev:find('%D')
+    and (#rev > #ARGV[2] or (#rev == #ARGV[2] and rev >= ARGV[2])) then return 2 end
+end
+if redis.call('SET', KEYS[2], ARGV[3], 'NX', 'PX', ARGV[4]) then return 1 end
+return 0
+"""
+
+# KEYS: the lease. ARGV: the token. Ends it unless it is another's by now.
+RELEASE: Final = """
+if redis.call('TYPE', KEYS[1])['ok'] ~= 'string' then return 0 end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
 """
 
 Argument = str | bytes | int

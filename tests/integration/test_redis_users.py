@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from core.cache import acl
-from core.cache.keys import snapshot_key
+from core.cache.keys import READERS, snapshot_key
 from core.notifications import CHANNEL
 from tests.support import readers
 from tests.support.installations import Installation
@@ -122,8 +122,8 @@ def test_no_other_command_of_this_server(administrator: Any, client: Any, name: 
         ("SUBSCRIBE", CHANNEL, "another"),
         ("PUBSUB", "CHANNELS"),
         ("PUBLISH", "another", "x"),
-        ("GET", OWN),
-        ("SET", OWN, "x"),
+        ("GETDEL", OWN),
+        ("SETNX", OWN, "x"),
         ("HGETALL", OWN),
         ("DUMP", OWN),
         ("RENAME", OWN, f"{OWN}2"),
@@ -153,7 +153,7 @@ def test_no_key_of_others(administrator: Any, client: Any, key: str) -> None:
 @pytest.mark.parametrize(
     "script",
     [
-        "return redis.call('GET', KEYS[1])",
+        "return redis.call('GETDEL', KEYS[1])",
         "return redis.call('KEYS', '*')",
         "return redis.call('FLUSHALL')",
         "return redis.call('HSET', 'x', 'data', 'x')",
@@ -174,7 +174,10 @@ def test_a_script_may_do_no_more(administrator: Any, client: Any, script: str) -
 
 @pytest.mark.parametrize("name", ["writer"], indirect=True)
 def test_the_writer_does_not_listen(client: Any) -> None:
-    for command in (("SUBSCRIBE", CHANNEL), ("PING",), ("CLIENT", "SETNAME", "x")):
+    for command in (
+        *(("SUBSCRIBE", CHANNEL), ("PING",), ("CLIENT", "SETNAME", "x")),
+        *(("GET", OWN), ("SET", OWN, "x"), ("ZADD", READERS, "1", "x"), ("TIME",)),
+    ):
         assert is_refused(client, *command), command
 
 
@@ -183,7 +186,7 @@ def test_the_reader_does_not_publish(client: Any) -> None:
     assert is_refused(client, "PUBLISH", CHANNEL, "x")
     with pytest.raises(redis.ResponseError):
         client.execute_command("EVAL", f"return redis.call('PUBLISH', '{CHANNEL}', 'x')", "1", OWN)
-    for command in (("CLIENT", "GETNAME"), ("CLIENT", "ID")):
+    for command in (("CLIENT", "GETNAME"), ("CLIENT", "ID"), ("ZREVRANGE", READERS, "0", "1")):
         assert is_refused(client, *command), command
 
 
