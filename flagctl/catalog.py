@@ -73,7 +73,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "context": ("contexts:app", "Several installations in one file: list, use, show."),
         "db": ("db:app", "The schema: upgrade, status, check, grants, new-epoch."),
-        "cache": ("cache:app", "The copies in Redis, and who may do what there: acl."),
+        "cache": (
+            "cache:app",
+            "The copies in Redis, and who may do what there: acl, status, verify, repair, flush.",
+        ),
     },
 }
 ENTRIES = {name: entry for section in SECTIONS.values() for name, entry in section.items()}

@@ -4,14 +4,16 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import typer
 
 Format = Literal["table", "json", "yaml"]
 Column = tuple[str, Callable[[Any], object]]
+T = TypeVar("T")
+_MANY = 20  # environments that are worth a bar
 _GAP = 3  # between two columns
 _HARDLY = 16  # letters of a description that are not worth a column
 
@@ -124,6 +126,17 @@ def _fit_descriptions(headings: list[str], cells: list[list[str]], width: int) -
     for row in cells:
         if len(row[at]) > room:
             row[at] = row[at][: room - 1].rstrip() + "…"
+
+
+def progress(items: Sequence[T], what: str) -> Iterator[T]:
+    """The items, with a bar on stderr while somebody watches and there are many."""
+    if len(items) < _MANY or not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console  # deferred as in `table`
+    from rich.progress import track
+
+    yield from track(items, description=what, console=Console(stderr=True), transient=True)
 
 
 def fields(pairs: Iterable[tuple[str, object]]) -> None:

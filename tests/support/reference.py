@@ -17,8 +17,8 @@ _INTRODUCTION = """\
 Made from the program with `make docs`. Every command also takes `-o table|json|yaml`, `--org ORG`,
 `--context NAME` and `-v`, before and after its name, and `--help`. What all writes share:
 `--reason TEXT` (for the audit log), `--dry-run` (show, and change nothing), `--if-revision N`,
-`--yes` (do not ask back), `--wait` and `--timeout 10s` (until the readers that are up serve it; exit
-8 names one that does not).
+`--yes` (do not ask back), `--wait` and `--timeout 10s` (until the readers that are up serve it;
+exit 8 names one that does not).
 """
 
 
