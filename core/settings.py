@@ -54,6 +54,7 @@ TEXTS: Final = frozenset(
     {
         "token_file",
         "key_folder",
+        "last_good_folder",
         "org",
         "env",
         "output",
@@ -123,6 +124,7 @@ class Settings:
     token: Secret | None = None
     token_file: str | None = None
     key_folder: str | None = None
+    last_good_folder: str | None = None
     key_passphrase: Secret | None = None
     api_key: Secret | None = None
     org: str | None = None
@@ -199,6 +201,12 @@ class Settings:
         if self.key_folder is None:
             return None
         return self.sources["key_folder"].file(self.key_folder)
+
+    def last_good_folder_path(self) -> Path | None:
+        """Where a read server keeps its last good snapshots, if anywhere."""
+        if self.last_good_folder is None:
+            return None
+        return self.sources["last_good_folder"].file(self.last_good_folder)
 
     def for_login(self, name: str, *, option: str) -> str:
         """A setting of `flagctl login`. Raises InvalidInputError when there is none, and for one of

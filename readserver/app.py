@@ -26,10 +26,12 @@ from readserver.endpoints import admin, docs, health, metrics
 from readserver.endpoints.evaluate import EvaluateEndpoint
 from readserver.endpoints.served import ServedEndpoint
 from readserver.fast_path import FastPath, Memo
+from readserver.last_good import LastGood
 from readserver.listener import PostgresListener
 from readserver.provider import Provider
 from readserver.rate_limit import ClientLimit
 from readserver.receipts import Receipts
+from readserver.stores.files import FileStore
 from readserver.stores.memory import MemoryStore
 from readserver.stores.postgres import PostgresStore
 from readserver.stores.redis import RedisStore, connect
@@ -108,6 +110,13 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
             provider.watchers.append(receipts)
             stack.push_async_callback(receipts.leave)
             tasks += [("subscriber", subscriber.run), ("receipts", receipts.run)]
+        if (folder := settings.last_good_folder_path()) is not None:
+            last_good = LastGood(FileStore(folder), truth, counts)
+            await last_good.start()
+            provider.last_good = last_good
+            provider.watchers.append(last_good)
+            stack.push_async_callback(last_good.close)
+            tasks.append(("last good", last_good.run))
         stack.push_async_callback(provider.close)
         stack.push_async_callback(
             _stop, [asyncio.create_task(_supervise(name, run)) for name, run in tasks]

@@ -20,6 +20,7 @@ from core.evaluation.ruleset import Ruleset
 from core.snapshot.document import Snapshot, Version
 from core.snapshot.load import State
 from readserver.answers import Prepared, prepare
+from readserver.last_good import LastGood
 from readserver.stores.contract import Loader, SharedCache
 from readserver.stores.memory import MemoryStore
 from readserver.telemetry import Counts
@@ -84,10 +85,17 @@ class Provider:
         self._pauses: dict[str, asyncio.TimerHandle] = {}  # after false hints
         self._flights: dict[str, asyncio.Task[str]] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self._readings: dict[str, asyncio.Task[Prepared | None]] = {}
         self.watchers: list[Watcher] = []
+        self.last_good: LastGood | None = None
 
     def __len__(self) -> int:
         return len(self._memory)
+
+    @property
+    def can_recall(self) -> bool:
+        """Whether there are last-good files, and still nothing better."""
+        return not self._truth.is_known and self.last_good is not None and self.last_good.has_any
 
     async def get(self, environment_id: str) -> Found | None:
         """The environment's answers; None when there is no such environment.
@@ -97,6 +105,8 @@ class Provider:
         if held := self._prepared.get(environment_id):
             return Found(held, "memory")
         await self._truth.first_word()
+        if self.can_recall and (prepared := await self._recalled(environment_id)):
+            return Found(prepared, "memory")
         if not self._truth.is_known:
             raise UnavailableError("Postgres cannot be reached, and nothing is held")
         # Ids are cheap to make up, so those that Postgres did not list are rationed.
@@ -107,6 +117,31 @@ class Provider:
         source = await self._fly(environment_id)
         prepared = self._prepared.get(environment_id)
         return Found(prepared, source) if prepared is not None else None
+
+    async def _recalled(self, environment_id: str) -> Prepared | None:
+        """From the last-good file: only until Postgres has its first word. One reading for all."""
+        reading = self._readings.get(environment_id)
+        if reading is None:
+            reading = asyncio.create_task(self._recall(environment_id))
+            self._readings[environment_id] = reading
+            reading.add_done_callback(lambda _: self._readings.pop(environment_id, None))
+        try:
+            async with asyncio.timeout(MISS_TIMEOUT_SECONDS):
+                return await asyncio.shield(reading)
+        except TimeoutError:
+            raise UnavailableError("the disk takes too long to answer") from None
+
+    async def _recall(self, environment_id: str) -> Prepared | None:
+        kept = await self.last_good.recall(environment_id) if self.last_good is not None else None
+        if kept is None:
+            return None
+        prepared = await asyncio.to_thread(self._prepare, kept.snapshot)
+        if self._truth.is_known:
+            return None
+        if self._memory.keep(kept.snapshot):
+            self._truth.recall(time.time() - kept.confirmed_at)
+            self._show(kept.snapshot, prepared, at=float("-inf"))
+        return self._prepared[environment_id]
 
     async def _fly(self, environment_id: str) -> str:
         """Wait for the environment's one flight; where it got the snapshot from."""
@@ -266,11 +301,17 @@ class Provider:
         else:
             prepared = await asyncio.to_thread(self._prepare, snapshot)
         if self._memory.keep(snapshot, replace=replace):
-            self._prepared[snapshot.environment_id] = prepared
-            self._kept_at[snapshot.environment_id] = time.monotonic()
-            self._on_change()
-            for watcher in self.watchers:
-                watcher.kept(snapshot, goes_back=replace)
+            self._show(snapshot, prepared, at=time.monotonic(), goes_back=replace)
+
+    def _show(
+        self, snapshot: Snapshot, prepared: Prepared, *, at: float, goes_back: bool = False
+    ) -> None:
+        """Answer with it from now on. `at`: a check that was asked before says nothing about it."""
+        self._prepared[snapshot.environment_id] = prepared
+        self._kept_at[snapshot.environment_id] = at
+        self._on_change()
+        for watcher in self.watchers:
+            watcher.kept(snapshot, goes_back=goes_back)
 
     async def _fill_redis(self, snapshot: Snapshot, turn: Turn, *, replace: bool) -> None:
         if self._redis is not None:
@@ -294,7 +335,7 @@ class Provider:
     async def close(self) -> None:
         for pause in self._pauses.values():
             pause.cancel()
-        tasks = [*self._flights.values(), *self._background]
+        tasks = [*self._flights.values(), *self._readings.values(), *self._background]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

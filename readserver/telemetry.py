@@ -19,6 +19,9 @@ class Counts:
     postgres_failures: int = 0
     redis_failures: int = 0
     refused: int = 0  # snapshots in Redis with a wrong seal or format
+    last_good_writes: int = 0
+    last_good_failures: int = 0
+    last_good_refused: int = 0  # files that are damaged, or not ours
     checks: int = 0
     failed_checks: int = 0
     notifications: Counter[str] = field(default_factory=Counter)  # by channel
@@ -42,6 +45,9 @@ _COUNTERS = (
     ("postgres_failures", "Loads from Postgres that failed"),
     ("redis_failures", "Commands that Redis failed or did not answer in time"),
     ("snapshots_refused", "Snapshots in Redis with a wrong seal or an unknown format"),
+    ("last_good_writes", "Last-good files that were written"),
+    ("last_good_failures", "Last-good files that the disk did not take"),
+    ("last_good_refused", "Last-good files that are damaged, or not this user's alone"),
     ("checks", "Checks of the revisions in Postgres"),
     ("failed_checks", "Checks that could not reach Postgres"),
 )

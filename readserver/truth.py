@@ -63,6 +63,12 @@ class Truth:
         self.is_reachable = True
         self._asked.set()
 
+    def recall(self, seconds: float) -> None:
+        """What is served now was confirmed so many seconds ago, in an earlier process."""
+        if self._state is None:
+            confirmed_at = self._clock() - max(0.0, seconds)
+            self._verified_at = min(confirmed_at, self._verified_at or confirmed_at)
+
     def learn_one(self, environment_id: str, version: Version) -> None:
         """A load answered, between two checks."""
         if self._state is not None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import redis
 
@@ -24,6 +23,7 @@ from core.snapshot import codec
 from core.snapshot.document import Auth, KeyGrant, Snapshot
 from tests.support import readers
 from tests.support.installations import Installation
+from tests.support.outages import elsewhere, without_postgres
 from tests.support.readers import Prod, Reader, revision_at, switch, wait_for
 from tests.support.servers import Servers
 from tests.support.waiting import eventually
@@ -80,12 +80,6 @@ class Entry:
 @pytest.fixture
 def entry(installation: Installation, raw: Any) -> Entry:
     return Entry(raw, installation.environment_id("prod"))
-
-
-def elsewhere(installation: Installation) -> str:
-    """A superuser's address of another database."""
-    own = installation.superuser_url.reveal()
-    return own.replace(f"/{installation.name}?", "/postgres?")
 
 
 @contextmanager
@@ -267,26 +261,6 @@ def test_an_old_dump_restored_brings_no_revoked_key_back(
     restore()
     come_true(installation, reader, prod, is_on=False)
     assert reader.get("/v1/flags", prod.client_key).status == 401
-
-
-@contextmanager
-def without_postgres(installation: Installation) -> Iterator[None]:
-    """This database alone takes no connections, and loses those that it has."""
-    with psycopg.connect(elsewhere(installation), autocommit=True) as connection:
-
-        def allow(word: str) -> None:
-            statement = f"ALTER DATABASE {installation.name} ALLOW_CONNECTIONS {word}"
-            connection.execute(statement.encode())
-
-        allow("false")
-        try:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
-                [installation.name],
-            )
-            yield
-        finally:
-            allow("true")
 
 
 @pytest.mark.parametrize("lie", ["an old copy", "a forged copy"])
