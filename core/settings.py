@@ -72,6 +72,8 @@ NUMBERS: Final = {
     "client_rate": Bounds(0.01, 100_000, "requests a second"),
     "client_burst": Bounds(1, 100_000, "requests"),
     "header_timeout": Bounds(0.05, 600, "seconds"),
+    "metrics_environments": Bounds(0, 10_000, "environments"),
+    "metrics_evaluations": Bounds(0, 100_000, "series"),
     "body_timeout": Bounds(0.05, 3_600, "seconds"),
 }
 LISTS: Final[dict[str, Callable[[str], tuple[Any, ...]]]] = {
@@ -144,6 +146,8 @@ class Settings:
     trusted_proxies: tuple[Network, ...] = ()
     header_timeout: float = 10.0  # seconds
     body_timeout: float = 30.0  # seconds
+    metrics_environments: float = 100  # that have series of their own
+    metrics_evaluations: float = 0  # series, by flag and variant
     sources: Mapping[str, Source] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     libpq_password: str | None = None  # the variable that libpq would take one from

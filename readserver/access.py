@@ -1,11 +1,14 @@
 """Who asks, and for which environment: the same for every public path."""
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from starlette.types import Scope
 
 from core.auth.api_keys import KeyKind
-from core.errors import ForbiddenError, InvalidInputError
+from core.errors import ForbiddenError, InvalidInputError, UnauthenticatedError
 from core.names import check_environment_key
 from core.snapshot.document import KeyGrant, Snapshot
 from readserver import auth, queries
@@ -29,16 +32,28 @@ async def admit(provider: Provider, limit: ClientLimit, scope: Scope) -> Admitte
     """Counts a client key's request. Raises HTTPException (429), UnauthenticatedError,
     ForbiddenError (a key of another environment) and UnavailableError (nothing to serve)."""
     credential = auth.credential(scope["headers"])
-    key = auth.parse(credential)
+    wrong = provider.counts.wrong_keys
+    with _counted(wrong, "malformed"):
+        key = auth.parse(credential)
     found = await provider.get(key.environment_id)
     snapshot = found.prepared.snapshot if found is not None else None
-    grant = auth.authenticate(key, snapshot)
+    with _counted(wrong, "environment" if snapshot is None else "secret"):
+        grant = auth.authenticate(key, snapshot)
     assert found is not None  # noqa: S101 - authenticate() refuses without a snapshot
     limited = key.digest if grant.kind is KeyKind.CLIENT else None
     if limited is not None:
         limit.check(limited, scope)
     _check_environment(scope["query_string"], found.prepared.snapshot)
     return Admitted(found, grant, credential, limited)
+
+
+@contextmanager
+def _counted(wrong_keys: Counter[str], kind: str) -> Iterator[None]:
+    try:
+        yield
+    except UnauthenticatedError:
+        wrong_keys[kind] += 1
+        raise
 
 
 def staleness(truth: Truth) -> tuple[Header, ...]:

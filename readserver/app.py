@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -25,8 +26,10 @@ from readserver.cors import Cors
 from readserver.endpoints import admin, docs, health, metrics
 from readserver.endpoints.evaluate import EvaluateEndpoint
 from readserver.endpoints.served import ServedEndpoint
+from readserver.evaluation_counts import EvaluationCounts
 from readserver.fast_path import FastPath, Memo
 from readserver.last_good import LastGood
+from readserver.latency import Timed
 from readserver.listener import PostgresListener
 from readserver.provider import Provider
 from readserver.rate_limit import ClientLimit
@@ -35,7 +38,7 @@ from readserver.stores.files import FileStore
 from readserver.stores.memory import MemoryStore
 from readserver.stores.postgres import PostgresStore
 from readserver.stores.redis import RedisStore, connect
-from readserver.telemetry import Counts, Gauges, Telemetry
+from readserver.telemetry import Counts, Gauges, HeldEnvironment, Telemetry
 from readserver.trusted_keys import TrustedKeys
 from readserver.truth import Truth
 
@@ -64,7 +67,8 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
     be there yet.
     """
     database = settings.require("reader_database_url")
-    truth, memo, counts, memory = Truth(), Memo(), Counts(), MemoryStore()
+    truth, memo, memory = Truth(), Memo(), MemoryStore()
+    counts = Counts(evaluations=EvaluationCounts(int(settings.metrics_evaluations)))
     redis = _redis(settings, counts)
     postgres = PostgresStore(database, counts)
     provider = Provider(
@@ -143,6 +147,14 @@ def _applications(
             redis_up=redis is not None and redis.is_up,
         )
 
+    most = int(settings.metrics_environments)
+
+    def environments() -> list[HeldEnvironment]:
+        return [
+            HeldEnvironment(snapshot.environment_id, snapshot.key, snapshot.revision, age)
+            for snapshot, age in islice(provider.held(), most)
+        ]
+
     vary = cors.vary(settings.cors_origins)
     limit = ClientLimit(
         rate=settings.client_rate,
@@ -153,14 +165,14 @@ def _applications(
 
     def served(routes: list[BaseRoute]) -> ASGIApp:
         others = EvaluateEndpoint(provider, truth, counts, limit, _router(routes), vary)
-        fast_path = FastPath(memo, slow_path, others, counts, limit)
+        fast_path = Timed(FastPath(memo, slow_path, others, counts, limit), counts.requests)
         return Cors(fast_path, settings.cors_origins) if settings.cors_origins else fast_path
 
     database = settings.require("reader_database_url")
     public = health.routes(provider, truth, redis)
     private = [
         *admin.routes(AuditLog(database, keys)),
-        *metrics.routes(Telemetry(counts, gauges).registry()),
+        *metrics.routes(Telemetry(counts, gauges, environments).registry()),
         *docs.routes(),
     ]
     return Applications(

@@ -40,9 +40,13 @@ class Evaluations:
         decide = self._decisions.get(key)
         return decide(context) if decide is not None else None
 
+    def results(self, context: Context) -> Iterator[Result]:
+        """For all flags."""
+        return (decide(context) for decide in self._decisions.values())
+
     def values(self, context: Context) -> bytes:
         """The map of `/v1/flags`."""
-        results = (decide(context) for decide in self._decisions.values())
+        results = self.results(context)
         return json_text.render({result.key: result.value for result in results}).encode()
 
     def bulk(self, context: Context) -> bytes:

@@ -11,7 +11,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -29,6 +29,7 @@ from readserver.turns import Turn
 
 MISS_TIMEOUT_SECONDS: Final = 10.0
 _PAUSE_AFTER_FALSE_HINT: Final = 0.05  # seconds; it delays a true one no longer than this
+_NEVER: Final = float("-inf")
 _FEW: Final = 100  # flags and configs
 _log = logging.getLogger(__name__)
 
@@ -73,13 +74,13 @@ class Provider:
         self._redis = redis
         self._postgres = postgres
         self._truth = truth
-        self._counts = counts
+        self.counts = counts
         self._ask_for_check = ask_for_check
         self._ask_about_unknown = ask_about_unknown
         self._on_change = on_change
         self._prepare = prepare
         self._prepared: dict[str, Prepared] = {}
-        self._kept_at: dict[str, float] = {}
+        self._confirmed_at: dict[str, float] = {}  # when Postgres had what is held
         self._hints: dict[str, int] = {}
         self._went_back: set[str] = set()
         self._pauses: dict[str, asyncio.TimerHandle] = {}  # after false hints
@@ -97,11 +98,24 @@ class Provider:
         """Whether there are last-good files, and still nothing better."""
         return not self._truth.is_known and self.last_good is not None and self.last_good.has_any
 
+    def held(self) -> Iterator[tuple[Snapshot, float]]:
+        """Every snapshot in memory, and for how many seconds Postgres has not confirmed it."""
+        now = time.monotonic()
+        for snapshot in self._memory:
+            at = self._confirmed_at[snapshot.environment_id]
+            yield snapshot, self._truth.age_seconds if at == _NEVER else max(0.0, now - at)
+
     async def get(self, environment_id: str) -> Found | None:
         """The environment's answers; None when there is no such environment.
 
         Raises UnavailableError when nothing is held and no store can say.
         """
+        found = await self._find(environment_id)
+        if found is not None:
+            self.counts.hits[found.source] += 1
+        return found
+
+    async def _find(self, environment_id: str) -> Found | None:
         if held := self._prepared.get(environment_id):
             return Found(held, "memory")
         await self._truth.first_word()
@@ -140,7 +154,7 @@ class Provider:
             return None
         if self._memory.keep(kept.snapshot):
             self._truth.recall(time.time() - kept.confirmed_at)
-            self._show(kept.snapshot, prepared, at=float("-inf"))
+            self._show(kept.snapshot, prepared, at=_NEVER)
         return self._prepared[environment_id]
 
     async def _fly(self, environment_id: str) -> str:
@@ -153,7 +167,7 @@ class Provider:
 
     def hint(self, environment_id: str, revision: int, channel: str) -> None:
         """Somebody says that the environment is at this revision. It may be forged, or late."""
-        self._counts.notifications[channel] += 1
+        self.counts.notifications[channel] += 1
         held = self._memory.version(environment_id)
         if held is None and not self._truth.has(environment_id):
             # A new environment, most likely; but whoever reaches Redis can make up ids.
@@ -173,7 +187,7 @@ class Provider:
             self._redis.trust(state.secret)
         for snapshot in self._memory:
             id_ = snapshot.environment_id
-            if self._kept_at[id_] > asked_at:
+            if self._confirmed_at[id_] > asked_at:
                 continue  # newer than the question
             now = state.versions.get(id_)
             if now is None:
@@ -185,6 +199,8 @@ class Provider:
                     # A flight that is up may have asked Postgres before this revision was there.
                     self._hints[id_] = max(now.revision, self._hints.get(id_, 0))
                 self._start(id_)
+            else:
+                self._confirmed_at[id_] = asked_at
         if was_stale:
             self._on_change()
 
@@ -240,7 +256,7 @@ class Provider:
             self._start(environment_id)
 
     async def _fetch(self, environment_id: str, hint: int, held: Version | None) -> str:
-        turn = Turn(self._redis, environment_id)
+        turn = Turn(self._redis, environment_id, self.counts)
         if environment_id in self._went_back:
             return await self._load(environment_id, None, turn, goes_back=True)
         if await self._take_copy(environment_id, hint, held):
@@ -259,7 +275,7 @@ class Provider:
         snapshot = await self._from_redis(environment_id, hint)
         if snapshot is None or (held is not None and not snapshot.version.is_newer_than(held)):
             return False
-        self._counts.redis_hits += 1
+        self.counts.redis_hits += 1
         await self._keep(snapshot)
         return True
 
@@ -308,7 +324,7 @@ class Provider:
     ) -> None:
         """Answer with it from now on. `at`: a check that was asked before says nothing about it."""
         self._prepared[snapshot.environment_id] = prepared
-        self._kept_at[snapshot.environment_id] = at
+        self._confirmed_at[snapshot.environment_id] = at
         self._on_change()
         for watcher in self.watchers:
             watcher.kept(snapshot, goes_back=goes_back)
@@ -326,7 +342,7 @@ class Provider:
     def _drop(self, environment_id: str) -> None:
         self._memory.drop(environment_id)
         self._prepared.pop(environment_id, None)
-        self._kept_at.pop(environment_id, None)
+        self._confirmed_at.pop(environment_id, None)
         self._hints.pop(environment_id, None)
         self._on_change()
         for watcher in self.watchers:

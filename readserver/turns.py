@@ -11,6 +11,7 @@ from typing import Final
 
 from core.snapshot.document import Version
 from readserver.stores.contract import Claim, SharedCache
+from readserver.telemetry import Counts
 
 WAIT_SECONDS: Final = 0.25  # at most, in all, for whoever loads
 _FIRST_PAUSE: Final = 0.002  # seconds between two questions; a load takes about twice that
@@ -20,8 +21,9 @@ _LONGEST_PAUSE: Final = 0.016
 class Turn:
     """One reader's turn to load one environment, or its wait for whoever has it."""
 
-    def __init__(self, redis: SharedCache | None, environment_id: str) -> None:
+    def __init__(self, redis: SharedCache | None, environment_id: str, counts: Counts) -> None:
         self._redis = redis
+        self._counts = counts
         self._environment_id = environment_id
         self._token: str | None = None
 
@@ -35,8 +37,11 @@ class Turn:
             claim = await self._redis.claim(self._environment_id, at_least, token)
             if claim is Claim.LOAD:
                 self._token = token
-            if claim is not Claim.WAIT or time.monotonic() + pause > until:
+            if claim is not Claim.WAIT:
                 return claim is Claim.COPY
+            if time.monotonic() + pause > until:
+                self._counts.turns_given_up += 1
+                return False
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 

@@ -3,13 +3,13 @@
 import gzip
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from core.evaluation.result import ErrorCode
+from core.evaluation.result import ErrorCode, Result
 from readserver.access import Admitted, admit, joined, staleness
 from readserver.answers import FLAGS, Header
 from readserver.bodies import read_json
@@ -87,6 +87,8 @@ class EvaluateEndpoint:
             result = evaluations.evaluate(key, context)
             if result is None:
                 raise HTTPException(404, f"there is no flag {key!r}")
+            if self._counts.evaluations.is_wanted:
+                self._count(admitted, [result])
             status = 400 if result.error is ErrorCode.TARGETING_KEY_MISSING else 200
             return self._finished(status, evaluations.fragment(result), admitted)
         etag = _etag(route, admitted, context)
@@ -95,12 +97,18 @@ class EvaluateEndpoint:
         known = joined(scope["headers"], b"if-none-match")
         if known is not None and (matches(known, etag) or matches(known, _packed(etag))):
             return self._finished(304, b"", admitted, etag)
+        if self._counts.evaluations.is_wanted:
+            self._count(admitted, evaluations.results(context))
         body = evaluations.bulk(context) if route == BULK else evaluations.values(context)
         if packs and len(body) >= _LEAST_TO_COMPRESS:
             body = gzip.compress(body, compresslevel=1, mtime=0)
             more = [(b"content-encoding", b"gzip")]
             return self._finished(200, body, admitted, _packed(etag), more)
         return self._finished(200, body, admitted, etag)
+
+    def _count(self, admitted: Admitted, results: Iterable[Result]) -> None:
+        environment_id = admitted.found.prepared.snapshot.environment_id
+        self._counts.evaluations.add(environment_id, results)
 
     def _finished(
         self,
