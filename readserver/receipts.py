@@ -19,6 +19,7 @@ from readserver.stores.redis import RedisStore
 from readserver.truth import Truth
 
 _HEARTBEAT_SECONDS: Final = 2.0
+_ANEW_EVERY: Final = 15  # heartbeats: Redis may have been set back, or written to by others
 _MOST_AT_ONCE: Final = 1_000  # environments in one command
 
 
@@ -46,6 +47,7 @@ class Receipts:
         self._wanted.set()
 
     async def run(self) -> None:
+        beats = 0
         while True:
             self._wanted.clear()
             await self._tell()
@@ -53,7 +55,8 @@ class Receipts:
                 async with asyncio.timeout(_HEARTBEAT_SECONDS):
                     await self._wanted.wait()
             except TimeoutError:
-                continue
+                beats += 1
+                self._is_told = self._is_told and beats % _ANEW_EVERY != 0
 
     async def _tell(self) -> None:
         news, dropped = self._news, self._dropped

@@ -49,7 +49,7 @@ return 1
 
 # KEYS: the entry, the lease. ARGV: epoch and revision that are wanted, a token, milliseconds.
 # Returns 2 when the entry says that it is a copy as new as that, 1 when the lease is now the
-# token's, 0 while it is another's.
+# token's, 0 while it is another's. One that would never end, or later than ours do, is nobody's.
 CLAIM: Final = """
 if redis.call('TYPE', KEYS[1])['ok'] == 'hash' then
   local epoch, rev, mac = unpack(redis.call('HMGET', KEYS[1], 'epoch', 'revision', 'mac'))
@@ -57,6 +57,8 @@ if redis.call('TYPE', KEYS[1])['ok'] == 'hash' then
   if epoch == ARGV[1] and mac and mac ~= '' and #rev <= 18 and not rev:find('%D')
     and (#rev > #ARGV[2] or (#rev == #ARGV[2] and rev >= ARGV[2])) then return 2 end
 end
+local left = redis.call('PTTL', KEYS[2])
+if left == -1 or left > tonumber(ARGV[4]) then redis.call('DEL', KEYS[2]) end
 if redis.call('SET', KEYS[2], ARGV[3], 'NX', 'PX', ARGV[4]) then return 1 end
 return 0
 """

@@ -4,6 +4,7 @@ The readers here hear nothing from Postgres: what reaches them comes from Redis,
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -292,6 +293,39 @@ def test_while_postgres_is_away_redis_is_believed_no_more(
         assert second.get("/v1/flags", forged_key).status == 401
         expect(second, prod)
     come_true(installation, reader, prod, is_on=False)
+
+
+def test_a_lease_that_never_ends_costs_a_wait(
+    installation: Installation, prod: Prod, reader: Reader, entry: Entry
+) -> None:
+    """Somebody says all the time that he is about to load."""
+    stop, lease = threading.Event(), keys.lease_key(entry.environment_id)
+
+    def hold() -> None:
+        with redis.Redis.from_url(installation.redis.administrator.reveal()) as own:
+            while not stop.wait(0.001):
+                own.set(lease, "x" * 100_000, px=900)
+
+    given_up = "flagctl_turns_given_up_total"
+    with meanwhile(hold):
+        try:
+            for number in range(1, 4):
+                revision = switch(installation, "off" if number % 2 else "on")
+                entry.publish(revision)
+                began = time.monotonic()
+                wait_for(reader, prod.server_key, revision, within=10)
+                assert time.monotonic() - began < 2, "a fraction of a second, and some more to load"
+                assert reader.metric(given_up) >= number
+        finally:
+            stop.set()
+    for kind in ("string", "list"):
+        entry.raw.delete(lease)
+        # Without an end: it is nobody's.
+        entry.raw.set(lease, "x") if kind == "string" else entry.raw.rpush(lease, "x")
+        before = reader.metric(given_up)
+        come_true(installation, reader, prod, is_on=True)
+        assert reader.metric(given_up) == before
+        come_true(installation, reader, prod, is_on=False)
 
 
 STRANGE_REVISIONS = (
