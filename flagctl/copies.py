@@ -24,7 +24,7 @@ from core.errors import UnavailableError
 from core.settings import Settings
 from core.snapshot import codec
 from core.snapshot.document import Snapshot, Version
-from core.snapshot.load import STATE_SQL, load, state_of
+from core.snapshot.load import STATE_SQL, State, load, state_of
 
 _TIMEOUT_SECONDS: Final = 5.0
 _TRIES: Final = 5  # a commit comes before Redis is told of it, and a copy a moment later
@@ -72,8 +72,8 @@ class Copies:
     def __init__(self, connection: Connection, client: Any) -> None:
         self._connection = connection
         self._client = client
+        self._state = self._read_state()
         with translated(), connection.begin():
-            self._state = state_of([tuple(row) for row in connection.execute(text(STATE_SQL))])
             names = {row[0]: row[1] for row in connection.execute(_NAMES)}
         # An archived organization's environments are named, and not served.
         self.names = {id_: name for id_, name in names.items() if id_ in self._state.versions}
@@ -105,11 +105,21 @@ class Copies:
 
     def flush(self, id_: str) -> None:
         """Replace it by a mark, not by nothing: whoever is slow must not put an older one there."""
-        version = self._state.versions[id_]
-        arguments = scripts.put_arguments(
-            *(version.epoch, version.revision, version.stamp), mac=b"", data=b"", replace=True
-        )
-        entries.put(self._client, id_, arguments)
+        entry = entries.read(self._client, id_)
+        if entry is not None and (entry.revision or 0) > self._state.versions[id_].revision:
+            self._state = self._read_state()  # it changed meanwhile, or somebody made it up
+        if (version := self._state.versions.get(id_)) is not None:
+            arguments = scripts.put_arguments(
+                *(version.epoch, version.revision, version.stamp),
+                mac=b"",
+                data=b"",
+                seen=entry.seen if entry is not None else None,
+            )
+            entries.put(self._client, id_, arguments)
+
+    def _read_state(self) -> State:
+        with translated(), self._connection.begin():
+            return state_of([tuple(row) for row in self._connection.execute(text(STATE_SQL))])
 
     def _load(self, id_: str) -> Snapshot | None:
         found = load(self._connection, id_)

@@ -80,8 +80,9 @@ class LastGood:
         self._pending[snapshot.environment_id] = Kept(snapshot, time.time()), goes_back
         self._wanted.set()
 
-    def dropped(self, environment_id: str) -> None:
-        """Deleted in Postgres, by what it says itself."""
+    def dropped(self, environment_id: str, *, is_deleted: bool) -> None:
+        if not is_deleted:
+            return  # the file is good for a start all the same
         self._pending.pop(environment_id, None)
         self._dropped.add(environment_id)
         self._wanted.set()

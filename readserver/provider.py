@@ -48,8 +48,8 @@ class Watcher(Protocol):
     def kept(self, snapshot: Snapshot, *, goes_back: bool) -> None:
         """It is served from now on. `goes_back`: Postgres itself did."""
 
-    def dropped(self, environment_id: str) -> None:
-        """It is served no more."""
+    def dropped(self, environment_id: str, *, is_deleted: bool) -> None:
+        """It is not in memory any more. `is_deleted`: nor in Postgres, by what it says itself."""
 
 
 class Provider:
@@ -346,7 +346,7 @@ class Provider:
         self._hints.pop(environment_id, None)
         self._on_change()
         for watcher in self.watchers:
-            watcher.dropped(environment_id)
+            watcher.dropped(environment_id, is_deleted=True)
 
     async def close(self) -> None:
         for pause in self._pauses.values():

@@ -41,7 +41,7 @@ class Receipts:
         self._news[snapshot.environment_id] = _rendered(snapshot)
         self._wanted.set()
 
-    def dropped(self, environment_id: str) -> None:
+    def dropped(self, environment_id: str, *, is_deleted: bool) -> None:  # noqa: ARG002 - either way
         self._news.pop(environment_id, None)
         self._dropped.add(environment_id)
         self._wanted.set()
@@ -88,9 +88,13 @@ class Receipts:
         return answer if answer in (0, 1) else None
 
     def _about(self) -> dict[str, str]:
-        age = None if self._truth.is_stale else self._truth.age_seconds
         return receipts.about(
-            socket.gethostname(), os.getpid(), core.__version__, self._truth.epoch, age
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=core.__version__,
+            epoch=self._truth.epoch,
+            age_seconds=None if self._truth.is_stale else self._truth.age_seconds,
+            holds=len(self._memory),
         )
 
     async def leave(self) -> None:

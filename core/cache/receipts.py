@@ -13,7 +13,7 @@ from core.cache import keys
 
 EXPIRES_SECONDS: Final = 7  # after the last word of a reader
 MOST_READERS: Final = 2_000
-_FIELDS: Final = ("host", "pid", "version", "epoch", "age")
+_FIELDS: Final = ("host", "pid", "version", "epoch", "age", "holds")
 _LONGEST: Final = 128  # characters of a field; a version of an environment has about 90
 
 # KEYS: the reader's entry, the list of readers. ARGV: the reader's id, seconds to live, "1" to
@@ -85,7 +85,8 @@ class Served:
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What a reader says of itself. `age_seconds` is since Postgres confirmed what it serves, None
-    while it cannot be reached; `serves` is by the environments' public ids, of those asked for."""
+    while it cannot be reached; `holds` is how many environments it has in memory; `serves` is by
+    their public ids, of those asked for."""
 
     id: str
     host: str
@@ -93,6 +94,7 @@ class Receipt:
     version: str
     epoch: str
     age_seconds: float | None
+    holds: int
     serves: Mapping[str, Served]
 
 
@@ -112,11 +114,11 @@ def leave_arguments(reader_id: str) -> Sequence[str | int]:
 
 
 def about(
-    host: str, pid: int, version: str, epoch: str, age_seconds: float | None
+    *, host: str, pid: int, version: str, epoch: str, age_seconds: float | None, holds: int
 ) -> dict[str, str]:
     """The fields that say who it is."""
     age = "" if age_seconds is None else f"{age_seconds:.1f}"
-    values = (host[:64], str(pid), version, epoch, age)
+    values = (host[:64], str(pid), version, epoch, age, str(holds))
     return dict(zip(_FIELDS, values, strict=True))
 
 
@@ -149,12 +151,14 @@ def _receipt(id_: str, answer: Any, environment_ids: Sequence[str]) -> Receipt |
         return None
     try:
         texts = [value.decode() for value in answer]
-        host, pid, version, epoch, age = texts[: len(_FIELDS)]
+        host, pid, version, epoch, age, holds = texts[: len(_FIELDS)]
         serves = zip(environment_ids, map(_served, texts[len(_FIELDS) :]), strict=True)
         if not (host and version and host.isprintable() and version.isprintable()):
             return None
         return Receipt(
-            *(id_, host, _number(pid), version, epoch, float(_age(age)) if age else None),
+            *(id_, host, _number(pid), version, epoch),
+            float(_age(age)) if age else None,
+            _number(holds),
             {environment: served for environment, served in serves if served is not None},
         )
     except (ValueError, AttributeError):

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 def readers() -> None:
     """List the read servers that are up, and what they serve.
 
-    Their own words, from Redis: who writes there can make some up. One that stops without a word is
-    listed for seven seconds more.
+    Those that hold an environment of the organization, or none at all yet. Their own words, from
+    Redis: who writes there can make some up. One that stops without a word is listed for seven
+    seconds more.
 
     \b
     flagctl readers
@@ -29,8 +30,8 @@ def readers() -> None:
     found = [
         _document(receipt, environments)
         for receipt in _live(address, [environment.id for environment in environments])
-        # Those of another installation in the same Redis are none of ours.
-        if receipt.serves or receipt.epoch == epoch
+        # Others are another installation's in the same Redis, or serve other organizations alone.
+        if receipt.serves or (receipt.epoch == epoch and not receipt.holds)
     ]
     found.sort(key=lambda reader: (reader["host"], reader["pid"]))
     here.show({"readers": found}, lambda: _print(found))

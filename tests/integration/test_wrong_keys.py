@@ -46,6 +46,37 @@ def hammer(reader: Reader, keys: Iterator[str], statuses: Counter[int]) -> None:
         connection.close()
 
 
+def test_what_is_asked_is_counted(installation: Installation, tmp_path: Path) -> None:
+    prod = readers.fill(installation)
+    settings = readers.settings_for(installation) | {"FLAGCTL_METRICS_EVALUATIONS": "3"}
+    with readers.running(tmp_path, settings) as reader:
+        for _ in range(2):
+            assert reader.get("/v1/flags", prod.server_key).status == 200
+        for path in ("/dark_mode", ""):
+            answer = reader.ask(
+                *("POST", f"/ofrep/v1/evaluate/flags{path}", prod.server_key),
+                body=b"{}",
+                headers={"Content-Type": "application/json"},
+            )
+            assert answer.status == 200
+        text = reader.get("/metrics", admin=True).body.decode()
+        revision, id_ = installation.revisions()["prod"], installation.environment_id("prod")
+        evaluated = f'flagctl_evaluations_total{{environment_id="{id_}",'
+        for line in (
+            'flagctl_responses_total{path="/v1/flags",status="200"} 2.0',
+            'flagctl_hits_total{source="database"} 1.0',
+            'flagctl_hits_total{source="memory"} 3.0',
+            "flagctl_hit_ratio 0.75",
+            "flagctl_load_seconds_count 1.0",
+            f'flagctl_snapshot_revision{{environment="prod",environment_id="{id_}"}} {revision}.0',
+            f'{evaluated}flag="dark_mode",variant="on"}} 2.0',
+            f'{evaluated}flag="hidden",variant="off"}} 1.0',
+        ):
+            assert f"\n{line}\n" in text, line
+        assert reader.metric("flagctl_request_seconds_count") >= 4
+        assert 0 <= reader.metric("flagctl_snapshot_age_seconds") < 60
+
+
 def test_wrong_keys_of_all_kinds_cost_the_stores_nothing(
     installation: Installation, tmp_path: Path
 ) -> None:

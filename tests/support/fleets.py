@@ -84,7 +84,7 @@ class _Reporter:
     def kept(self, snapshot: Snapshot, *, goes_back: bool) -> None:
         os.write(1, f"{os.getpid()} {snapshot.revision}\n".encode())  # at once, and undivided
 
-    def dropped(self, environment_id: str) -> None: ...
+    def dropped(self, environment_id: str, *, is_deleted: bool) -> None: ...
 
 
 async def _read(environment_id: str) -> None:
