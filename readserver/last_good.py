@@ -30,7 +30,7 @@ class LastGood:
         self._files = files
         self._truth = truth
         self._counts = counts
-        self._there: set[str] = set()  # files that were there at the start
+        self._there: set[str] = set()  # of which there is a file, good or not
         self._pending: dict[str, tuple[Kept, bool]] = {}
         self._dropped: set[str] = set()
         self._written: dict[str, Version] = {}
@@ -56,8 +56,7 @@ class LastGood:
         return bool(self._there)
 
     async def recall(self, environment_id: str) -> Kept | None:
-        """The file's snapshot; None for none, and for one that is not good. For a start without
-        Postgres only: afterwards memory is newer."""
+        """The file's snapshot; None for none, and for one that is not good."""
         if environment_id not in self._there:
             return None
         try:
@@ -113,9 +112,9 @@ class LastGood:
         await self._do(confirm)
 
     async def _tidy(self) -> None:
-        """Once: what was deleted while this process was not there."""
+        """What was deleted while this process was not there."""
         gone = {id_ for id_ in self._there if not self._truth.has(id_)}
-        self._there = set()
+        self._there -= gone
 
         def remove() -> None:
             for id_ in gone:
@@ -130,6 +129,7 @@ class LastGood:
 
     async def _write(self) -> None:
         for id_ in tuple(self._dropped):
+            self._there.discard(id_)
             if await self._do(partial(self._remove, id_)):
                 self._dropped.discard(id_)
                 self._written.pop(id_, None)
@@ -138,6 +138,7 @@ class LastGood:
             if done is None:
                 return  # tried again with the next round; what serves is not the disk's concern
             self._counts.last_good_writes += done
+            self._there.add(id_)
             self._written[id_] = kept.snapshot.version
             if self._pending.get(id_, (None,))[0] is kept:
                 del self._pending[id_]

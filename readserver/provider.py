@@ -133,12 +133,12 @@ class Provider:
         return Found(prepared, source) if prepared is not None else None
 
     async def _recalled(self, environment_id: str) -> Prepared | None:
-        """From the last-good file: only until Postgres has its first word. One reading for all."""
+        """From the last-good file, while Postgres is away. One reading for all who ask."""
         reading = self._readings.get(environment_id)
         if reading is None:
             reading = asyncio.create_task(self._recall(environment_id))
             self._readings[environment_id] = reading
-            reading.add_done_callback(lambda _: self._readings.pop(environment_id, None))
+            reading.add_done_callback(lambda _: self._readings.pop(environment_id))
         try:
             async with asyncio.timeout(MISS_TIMEOUT_SECONDS):
                 return await asyncio.shield(reading)
@@ -150,12 +150,17 @@ class Provider:
         if kept is None:
             return None
         prepared = await asyncio.to_thread(self._prepare, kept.snapshot)
-        if self._truth.is_known:
+        if not self._is_last_word(kept.snapshot):
             return None
         if self._memory.keep(kept.snapshot):
             self._truth.recall(time.time() - kept.confirmed_at)
             self._show(kept.snapshot, prepared, at=_NEVER)
-        return self._prepared[environment_id]
+        return self._prepared.get(environment_id)
+
+    def _is_last_word(self, snapshot: Snapshot) -> bool:
+        """Whether Postgres, which is away, has said nothing newer to this process."""
+        known = self._truth.version(snapshot.environment_id)
+        return self._truth.is_stale and (not self._truth.is_known or known == snapshot.version)
 
     async def _fly(self, environment_id: str) -> str:
         """Wait for the environment's one flight; where it got the snapshot from."""
@@ -262,7 +267,7 @@ class Provider:
         if await self._take_copy(environment_id, hint, held):
             return "redis"
         if self._truth.is_stale:
-            if held is None:
+            if held is None and await self._recalled(environment_id) is None:
                 raise UnavailableError("Postgres cannot be reached, and nothing is held")
             return "memory"
         bound = self._truth.bound(environment_id, hint)

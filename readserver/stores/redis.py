@@ -136,31 +136,34 @@ class RedisStore:
         await self._ask(lambda: self._client.eval(scripts.RELEASE, 1, key, token))
 
     async def tell(self, script: str, arguments: Sequence[str | int]) -> Any:
-        """What a script of core.cache.receipts returns; None when Redis fails."""
+        """What a script of core.cache.receipts returns; None when Redis fails, which then says
+        nothing about what answers requests."""
         send: Callable[..., Any] = self._client.execute_command
-        return await self._ask(lambda: send("EVAL", script, *arguments))
+        return await self._ask(lambda: send("EVAL", script, *arguments), is_needed=False)
 
-    async def _ask(self, command: Callable[[], Any]) -> Any:
+    async def _ask(self, command: Callable[[], Any], *, is_needed: bool = True) -> Any:
         """The answer, or None when Redis refuses the command, fails, or takes too long; after the
         last two it counts as down."""
         async with self._slots:  # whoever waits here is not kept waiting by Redis
-            return await self._ask_now(command) if self.is_up else None
+            if not self.is_up:
+                return None
+            try:
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    return await command()
+            except ResponseError as error:
+                # It answered: WRONGTYPE of one entry, READONLY… says nothing about the others.
+                self._counts.redis_failures += 1
+                self._say_refused(error)
+            except (RedisError, OSError, TimeoutError):
+                self._counts.redis_failures += 1
+                if is_needed:
+                    self.mark_down()
+            return None
 
-    async def _ask_now(self, command: Callable[[], Any]) -> Any:
-        try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                return await command()
-        except ResponseError as error:
-            # It answered: WRONGTYPE of one entry, READONLY… says nothing about the others.
-            self._counts.redis_failures += 1
-            if isinstance(error, NoPermissionError) and not self._said_refused:
-                self._said_refused = True
-                _log.warning("this user of Redis lacks a right; `flagctl cache acl` prints them")
-            return None
-        except (RedisError, OSError, TimeoutError):
-            self._counts.redis_failures += 1
-            self.mark_down()
-            return None
+    def _say_refused(self, error: ResponseError) -> None:
+        if isinstance(error, NoPermissionError) and not self._said_refused:
+            self._said_refused = True
+            _log.warning("this user of Redis lacks a right; `flagctl cache acl` prints them")
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -104,6 +104,23 @@ def test_postgres_comes_back_with_something_newer(
         running.__exit__(None, None, None)
 
 
+def test_what_nobody_asked_for_yet_is_served_if_it_is_the_last_word(
+    installation: Installation, prod: Prod, tmp_path: Path, folder: Path
+) -> None:
+    """Postgres goes after the start, and told which revision is true."""
+    write_one(installation, prod, tmp_path, folder)
+    for is_true in (True, False):
+        if not is_true:
+            switch(installation, "off")
+        with readers.running(tmp_path, settings(installation, folder)) as reader:
+            eventually(lambda: reader.get("/readyz").json()["postgres"] == "up", "it knows")
+            with without_postgres(installation):
+                eventually(lambda: reader.get("/readyz").json()["stale"], "it is lost")
+                answer = reader.get("/v1/flags", prod.server_key)
+                assert answer.status == (200 if is_true else 503)
+                assert not is_true or answer.headers["flagctl-stale"] == "true"
+
+
 def test_what_is_not_good_is_not_served_and_is_replaced(
     installation: Installation, prod: Prod, tmp_path: Path, folder: Path
 ) -> None:
