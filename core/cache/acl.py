@@ -28,6 +28,14 @@ _READS: Final = (
 # AUTH and HELLO are everybody's. Databases have no rules of their own, so SELECT opens them all.
 _SELECT: Final = "select"
 
+# How an error inside a script says that its caller lacks a right: Redis 7 and Valkey, and 6.2.
+_REFUSALS: Final = ("ACL failure in script", "executing the script can't run this command")
+
+
+def says_so(error: str) -> bool:
+    """Whether a script failed for a right that its caller lacks. Elsewhere the error has a kind."""
+    return any(text in error for text in _REFUSALS)
+
 
 @dataclass(frozen=True, slots=True)
 class User:

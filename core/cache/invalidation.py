@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core import notifications
-from core.cache import keys, scripts
+from core.cache import acl, keys, scripts
 from core.cache.clients import open_client
 from core.settings import Secret
 
@@ -74,7 +74,7 @@ def reason(error: Exception) -> str:
         return "Redis refuses the password of its address"
     if isinstance(error, redis.TimeoutError | TimeoutError):
         return "Redis did not answer in time"
-    if isinstance(error, redis.exceptions.NoPermissionError):
+    if isinstance(error, redis.exceptions.NoPermissionError) or acl.says_so(str(error)):
         return "this user of Redis lacks a right; `flagctl cache acl` prints them"
     if isinstance(error, redis.ResponseError):
         return f"Redis refused: {str(error).split(' ', 1)[0][:40]}"

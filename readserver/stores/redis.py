@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from core import notifications
-from core.cache import keys, scripts
+from core.cache import acl, keys, scripts
 from core.settings import Secret
 from core.snapshot import codec
 from core.snapshot.document import Snapshot, Version
@@ -161,7 +161,8 @@ class RedisStore:
             return None
 
     def _say_refused(self, error: ResponseError) -> None:
-        if isinstance(error, NoPermissionError) and not self._said_refused:
+        lacks_right = isinstance(error, NoPermissionError) or acl.says_so(str(error))
+        if lacks_right and not self._said_refused:
             self._said_refused = True
             _log.warning("this user of Redis lacks a right; `flagctl cache acl` prints them")
 
