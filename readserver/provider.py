@@ -264,16 +264,14 @@ class Provider:
         turn = Turn(self._redis, environment_id, self.counts)
         if environment_id in self._went_back:
             return await self._load(environment_id, None, turn, goes_back=True)
-        if await self._take_copy(environment_id, hint, held):
+        bound = self._truth.bound(environment_id, hint)
+        has_copy = self._truth.is_stale or (bound is not None and await turn.wait(bound))
+        if has_copy and await self._take_copy(environment_id, hint, held):
             return "redis"
         if self._truth.is_stale:
             if held is None and await self._recalled(environment_id) is None:
                 raise UnavailableError("Postgres cannot be reached, and nothing is held")
             return "memory"
-        bound = self._truth.bound(environment_id, hint)
-        has_copy = bound is not None and await turn.wait(bound)
-        if has_copy and await self._take_copy(environment_id, hint, held):
-            return "redis"
         return await self._load(environment_id, held, turn)
 
     async def _take_copy(self, environment_id: str, hint: int, held: Version | None) -> bool:

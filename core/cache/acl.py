@@ -22,7 +22,7 @@ _WRITES: Final = (*_SCRIPT, "publish", "zrevrange")
 _RECEIPTS: Final = ("time", "hdel", "zadd", "zrem", "zremrangebyscore")
 # PING tells a dead subscription from a quiet one; the name shows who it is in CLIENT LIST.
 _READS: Final = (
-    *(*_SCRIPT, *_RECEIPTS, "set", "get", "pttl"),
+    *(*_SCRIPT, *_RECEIPTS, "hexists", "set", "get", "pttl"),
     *("subscribe", "ping", "client|setname"),
 )
 # AUTH and HELLO are everybody's. Databases have no rules of their own, so SELECT opens them all.

@@ -82,8 +82,7 @@ class RedisStore:
         if data:
             snapshot = await self._open(environment_id, epoch, revision, stamp, mac, data)
         if snapshot is None:
-            if max(map(len, (epoch, revision, stamp, mac))) <= _LONGEST:
-                self._unusable[environment_id] = scripts.Seen(epoch, revision, stamp, mac)
+            self._note_unusable(environment_id, [epoch, revision, stamp, mac])
         elif at_least is not None and not snapshot.version.is_at_least(at_least):
             return None
         return snapshot
@@ -126,10 +125,20 @@ class RedisStore:
 
     async def claim(self, environment_id: str, at_least: Version, token: str) -> Claim | None:
         """As the contract says; a word that is none counts as no answer."""
+        self._unusable.pop(environment_id, None)
         names = keys.snapshot_key(environment_id), keys.lease_key(environment_id)
         wanted = at_least.epoch, at_least.revision, token, LEASE_MILLISECONDS
         answer = await self._ask(lambda: self._client.eval(scripts.CLAIM, 2, *names, *wanted))
-        return Claim(answer) if answer in tuple(Claim) else None
+        if not isinstance(answer, list) or not answer or answer[0] not in tuple(Claim):
+            return None
+        if len(answer) == 5:
+            self._note_unusable(environment_id, answer[1:])
+        return Claim(answer[0])
+
+    def _note_unusable(self, environment_id: str, fields: list[Any]) -> None:
+        """What was there before Postgres was asked: whatever it claims, its word is truer."""
+        if all(isinstance(field, bytes) and len(field) <= _LONGEST for field in fields):
+            self._unusable[environment_id] = scripts.Seen(*fields)
 
     async def release(self, environment_id: str, token: str) -> None:
         key = keys.lease_key(environment_id)

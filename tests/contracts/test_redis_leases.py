@@ -58,7 +58,6 @@ def test_one_loads_and_the_others_take_its_copy(
         {"revision": b"9" * 19},
         {"revision": b"x"},
         {"epoch": b"1.1.1"},
-        {"mac": b""},
     ],
     ids=repr,
 )
