@@ -86,6 +86,7 @@ class Provider:
         self._pauses: dict[str, asyncio.TimerHandle] = {}  # after false hints
         self._flights: dict[str, asyncio.Task[str]] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self._filling: set[str] = set()  # environments whose copy is on its way to Redis
         self._readings: dict[str, asyncio.Task[Prepared | None]] = {}
         self.watchers: list[Watcher] = []
         self.last_good: LastGood | None = None
@@ -264,15 +265,21 @@ class Provider:
         turn = Turn(self._redis, environment_id, self.counts)
         if environment_id in self._went_back:
             return await self._load(environment_id, None, turn, goes_back=True)
-        bound = self._truth.bound(environment_id, hint)
-        has_copy = self._truth.is_stale or (bound is not None and await turn.wait(bound))
-        if has_copy and await self._take_copy(environment_id, hint, held):
+        may_be_there = self._truth.is_stale or await self._has_copy(environment_id, hint, turn)
+        if may_be_there and await self._take_copy(environment_id, hint, held):
             return "redis"
         if self._truth.is_stale:
             if held is None and await self._recalled(environment_id) is None:
                 raise UnavailableError("Postgres cannot be reached, and nothing is held")
             return "memory"
         return await self._load(environment_id, held, turn)
+
+    async def _has_copy(self, environment_id: str, hint: int, turn: Turn) -> bool:
+        """Whether Redis says that another reader loaded it; else it is this one's turn."""
+        bound = self._truth.bound(environment_id, hint)
+        if bound is None or environment_id in self._filling:
+            return False  # whoever still fills Redis with the last load has the turn
+        return await turn.wait(bound)
 
     async def _take_copy(self, environment_id: str, hint: int, held: Version | None) -> bool:
         snapshot = await self._from_redis(environment_id, hint)
@@ -296,6 +303,7 @@ class Provider:
         if isinstance(found, Snapshot):
             self._truth.learn_one(environment_id, found.version)
             # Before the answers are made: other readers wait for it.
+            self._filling.add(environment_id)
             self._start_background(self._fill_redis(found, turn, replace=goes_back))
             await self._keep(found, replace=goes_back)
         else:
@@ -333,9 +341,12 @@ class Provider:
             watcher.kept(snapshot, goes_back=goes_back)
 
     async def _fill_redis(self, snapshot: Snapshot, turn: Turn, *, replace: bool) -> None:
-        if self._redis is not None:
-            await self._redis.put(snapshot, replace=replace)
-        await turn.end()
+        try:
+            if self._redis is not None:
+                await self._redis.put(snapshot, replace=replace)
+            await turn.end()
+        finally:
+            self._filling.discard(snapshot.environment_id)
 
     def _start_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
