@@ -54,6 +54,7 @@ TEXTS: Final = frozenset(
     {
         "token_file",
         "key_folder",
+        "last_good_folder",
         "org",
         "env",
         "output",
@@ -73,6 +74,8 @@ NUMBERS: Final = {
     "client_rate": Bounds(0.01, 100_000, "requests a second"),
     "client_burst": Bounds(1, 100_000, "requests"),
     "header_timeout": Bounds(0.05, 600, "seconds"),
+    "metrics_environments": Bounds(0, 10_000, "environments"),
+    "metrics_evaluations": Bounds(0, 100_000, "series"),
     "body_timeout": Bounds(0.05, 3_600, "seconds"),
     # What may be written; at most what readers take (core/evaluation/limits.py).
     "condition_depth": Bounds(1, 64, "levels", whole=True),
@@ -141,6 +144,7 @@ class Settings:
     token: Secret | None = None
     token_file: str | None = None
     key_folder: str | None = None
+    last_good_folder: str | None = None
     key_passphrase: Secret | None = None
     api_key: Secret | None = None
     org: str | None = None
@@ -175,6 +179,8 @@ class Settings:
     max_connections: int = 20_000  # for each listener of each process
     max_environments: int = 1_000  # in the memory of each process
     workers: int = 1  # processes
+    metrics_environments: float = 100  # that have series of their own
+    metrics_evaluations: float = 0  # series, by flag and variant
     sources: Mapping[str, Source] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     libpq_password: str | None = None  # the variable that libpq would take one from
@@ -232,6 +238,12 @@ class Settings:
         if self.key_folder is None:
             return None
         return self.sources["key_folder"].file(self.key_folder)
+
+    def last_good_folder_path(self) -> Path | None:
+        """Where a read server keeps its last good snapshots, if anywhere."""
+        if self.last_good_folder is None:
+            return None
+        return self.sources["last_good_folder"].file(self.last_good_folder)
 
     def for_login(self, name: str, *, option: str) -> str:
         """A setting of `flagctl login`. Raises InvalidInputError when there is none, and for one of

@@ -61,6 +61,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Installation": {
         "dev": ("dev:dev", "Run everything here, with an embedded Postgres and Redis."),
         "serve": ("serve:serve", "Run the read server."),
+        "readers": ("readers:readers", "List the read servers that are up, and what they serve."),
         "init": ("init:init", "Set up an empty database: schema, signing key, first admin."),
         "issuer": ("issuers:app", "Issuers of your own: add, refresh, list, remove."),
         "signing-key": (
@@ -73,7 +74,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "context": ("contexts:app", "Several installations in one file: list, use, show."),
         "db": ("db:app", "The schema: upgrade, status, check, grants, new-epoch."),
-        "cache": ("cache:app", "The copies in Redis, and who may do what there: acl."),
+        "cache": (
+            "cache:app",
+            "The copies in Redis, and who may do what there: acl, status, verify, repair, flush.",
+        ),
     },
 }
 ENTRIES = {name: entry for section in SECTIONS.values() for name, entry in section.items()}

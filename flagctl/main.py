@@ -53,13 +53,15 @@ class RootGroup(TyperGroup):
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> Any:
         arguments = list(sys.argv[1:] if args is None else args)
-        extra |= {"standalone_mode": False, "obj": State()}
+        state = State()
+        extra |= {"standalone_mode": False, "obj": state}
         defer_adapters(self)  # here, since Typer adds the parameters for completion late
         if completion.is_asked_for():
             completion.in_silence(lambda: super(RootGroup, self).main([], prog_name, **extra))
         try:
             _check_text(arguments)
             result = super().main(arguments, prog_name, **extra)
+            state.finish()
         except NoArgsIsHelpError as error:
             output.line(error.ctx.get_help() if error.ctx else "")
             result = 0

@@ -34,7 +34,7 @@ Function = TypeVar("Function", bound=Callable[..., None])
 
 
 def writing(function: Function) -> Function:
-    """Mark a command that writes: it gets `--reason`, `--dry-run`, `--if-revision` and `--yes`."""
+    """Mark a command that writes: it gets `--reason`, `--dry-run`, `--wait` and others."""
     function.writes = True  # type: ignore[attr-defined]
     return function
 

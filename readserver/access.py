@@ -1,5 +1,8 @@
 """Who asks, and for which environment: the same for every public path."""
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from starlette.types import Scope
@@ -37,10 +40,13 @@ async def admit(provider: Provider, limit: ClientLimit, scope: Scope) -> Admitte
     """Counts a client key's request. Raises HTTPException (429), UnauthenticatedError,
     ForbiddenError (a key of another environment) and UnavailableError (nothing to serve)."""
     credential = auth.credential(scope["headers"])
-    key = auth.parse(credential)
+    wrong = provider.counts.wrong_keys
+    with _counted(wrong, "malformed"):
+        key = auth.parse(credential)
     found = await provider.get(key.environment_id)
     snapshot = found.prepared.snapshot if found is not None else None
-    grant = auth.authenticate(key, snapshot)
+    with _counted(wrong, "environment" if snapshot is None else "secret"):
+        grant = auth.authenticate(key, snapshot)
     assert found is not None  # noqa: S101 - authenticate() refuses without a snapshot
     return _admitted(Admitted(found, grant, key.digest, credential), limit, scope)
 
@@ -76,6 +82,15 @@ def _admitted(admitted: Admitted, limit: ClientLimit, scope: Scope) -> Admitted:
         limit.check(admitted.limited, scope)
     _check_environment(scope["query_string"], admitted.found.prepared.snapshot)
     return admitted
+
+
+@contextmanager
+def _counted(wrong_keys: Counter[str], kind: str) -> Iterator[None]:
+    try:
+        yield
+    except UnauthenticatedError:
+        wrong_keys[kind] += 1
+        raise
 
 
 def staleness(truth: Truth) -> tuple[Header, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -28,16 +29,21 @@ from readserver.endpoints import admin, docs, health, metrics
 from readserver.endpoints.evaluate import EvaluateEndpoint
 from readserver.endpoints.served import ServedEndpoint
 from readserver.endpoints.stream import StreamEndpoint
+from readserver.evaluation_counts import EvaluationCounts
 from readserver.fast_lane import Lane
 from readserver.fast_path import FastPath, Memo
+from readserver.last_good import LastGood
+from readserver.latency import Timed
 from readserver.listener import PostgresListener
 from readserver.provider import Provider
 from readserver.rate_limit import ClientLimit
+from readserver.receipts import Receipts
+from readserver.stores.files import FileStore
 from readserver.stores.memory import MemoryStore
 from readserver.stores.postgres import PostgresStore
 from readserver.stores.redis import RedisStore, connect
 from readserver.streams import StreamBounds, Streams
-from readserver.telemetry import Counts, Gauges, Telemetry
+from readserver.telemetry import Counts, Gauges, HeldEnvironment, Telemetry
 from readserver.trusted_keys import TrustedKeys
 from readserver.truth import Truth
 from readserver.worker_metrics import Collector, Shared
@@ -74,7 +80,8 @@ async def running(settings: Settings, share: Share | None = None) -> "AsyncItera
     be there yet.
     """
     database = settings.require("reader_database_url")
-    truth, memo, counts = Truth(), Memo(), Counts()
+    truth, memo, memory = Truth(), Memo(), MemoryStore()
+    counts = Counts(evaluations=EvaluationCounts(int(settings.metrics_evaluations)))
     redis = _redis(settings, counts)
 
     def changed() -> None:
@@ -83,7 +90,7 @@ async def running(settings: Settings, share: Share | None = None) -> "AsyncItera
 
     postgres = PostgresStore(database, counts)
     provider = Provider(
-        memory=MemoryStore(),
+        memory=memory,
         redis=redis,
         postgres=postgres,
         truth=truth,
@@ -123,7 +130,17 @@ async def running(settings: Settings, share: Share | None = None) -> "AsyncItera
                 on_up=redis.mark_up,
                 on_down=redis.mark_down,
             )
-            tasks.append(("subscriber", subscriber.run))
+            receipts = Receipts(redis, memory, truth)
+            provider.watchers.append(receipts)
+            stack.push_async_callback(receipts.leave)
+            tasks += [("subscriber", subscriber.run), ("receipts", receipts.run)]
+        if (folder := settings.last_good_folder_path()) is not None:
+            last_good = LastGood(FileStore(folder), truth, counts)
+            await last_good.start()
+            provider.last_good = last_good
+            provider.watchers.append(last_good)
+            stack.push_async_callback(last_good.close)
+            tasks.append(("last good", last_good.run))
         stack.push_async_callback(provider.close)
         stack.push_async_callback(
             _stop, [asyncio.create_task(_supervise(name, run)) for name, run in tasks]
@@ -166,6 +183,14 @@ def _applications(
             streams=len(streams),
         )
 
+    most = int(settings.metrics_environments)
+
+    def environments() -> list[HeldEnvironment]:
+        return [
+            HeldEnvironment(snapshot.environment_id, snapshot.key, snapshot.revision, age)
+            for snapshot, age in islice(provider.all_held(), most)
+        ]
+
     vary = cors.vary(settings.cors_origins)
     limit = ClientLimit(
         rate=settings.client_rate,
@@ -184,10 +209,10 @@ def _applications(
 
     def served(routes: list[BaseRoute]) -> ASGIApp:
         others = evaluate(_router([stream, *routes]))
-        fast_path = FastPath(memo, slow_path, others, counts, limit)
+        fast_path = Timed(FastPath(memo, slow_path, others, counts, limit), counts.requests)
         return Cors(fast_path, settings.cors_origins) if settings.cors_origins else fast_path
 
-    telemetry = Telemetry(counts, gauges)
+    telemetry = Telemetry(counts, gauges, environments)
     collector = share(telemetry) if share is not None else telemetry
     database = settings.require("reader_database_url")
     public = health.routes(provider, truth, redis)
@@ -238,6 +263,10 @@ async def _supervise(name: str, run: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _stop(tasks: list["asyncio.Task[None]"]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    """Again and again: where Python's `wait_for` ends at that very moment, before 3.12, it swallows
+    a cancellation, and redis-py sends its commands with it."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.2)

@@ -5,6 +5,7 @@ up. A bulk answer is a join of finished fragments: what no context can change is
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any, Final
 
 from core import json_text
@@ -74,9 +75,13 @@ class Evaluations:
         decide = self._decisions.get(key)
         return decide(context) if decide is not None else None
 
+    def results(self, context: Context) -> Iterator[Result]:
+        """For all flags."""
+        return (decide(context) for decide in self._decisions.values())
+
     def values(self, context: Context) -> bytes:
         """The map of `/v1/flags`."""
-        results = (decide(context) for decide in self._decisions.values())
+        results = self.results(context)
         return json_text.render({result.key: result.value for result in results}).encode()
 
     def bulk(self, context: Context, streams: bytes = b"") -> bytes:

@@ -60,7 +60,8 @@ def _mac(environment_id: str, version: Version, data: bytes, secret: bytes) -> b
 
 
 def encode(snapshot: Snapshot) -> bytes:
-    """The snapshot as compact JSON, ASCII only; without the secret of its streams."""
+    """The snapshot as compact JSON, ASCII only, without the secret of its streams; equal ones give
+    the same bytes."""
     document = {
         "format": FORMAT,
         "environment_id": snapshot.environment_id,
@@ -74,7 +75,7 @@ def encode(snapshot: Snapshot) -> bytes:
         ],
         "keys": [
             [digest.hex(), grant.id, grant.kind, _encode_time(grant.expires_at)]
-            for digest, grant in snapshot.auth.keys.items()
+            for digest, grant in sorted(snapshot.auth.keys.items())
         ],
     }
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")

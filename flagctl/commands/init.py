@@ -114,7 +114,7 @@ def _with_key(here: State, admin: str, ttl: str, *, passphrase: bool) -> None:
         return
     if here.output != "table":
         document = {**output.plain(issued), "key_file": str(written[0].path)}
-        output.emit(document | writes.summary(outcome), here.output)
+        output.emit(document | writes.summary(here, outcome), here.output)
         return
     output.say(f"the signing key is {written[0].path}: keep it safe")
     output.say(

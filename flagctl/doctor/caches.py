@@ -8,11 +8,10 @@ from functools import partial
 from typing import Any, Final
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from core.addresses import is_local
 from core.cache import keys
+from core.cache.clients import open_client
 from core.cache.invalidation import reason
 from core.db import open_driver_connection, translated
 from core.settings import Secret, Settings
@@ -33,7 +32,7 @@ _ACL: Final = "`flagctl cache acl` prints the users that Redis needs"
 _EVERYTHING: Final = (
     "redis.call('TYPE', KEYS[1]) redis.call('HSET', KEYS[1], 'epoch', '')"
     " redis.call('HMGET', KEYS[1], 'epoch') redis.call('EXPIRE', KEYS[1], 1)"
-    " return redis.call('DEL', KEYS[1])"
+    " redis.call('DEL', KEYS[1]) return redis.call('ZREVRANGE', KEYS[1], 0, 0)"
 )
 
 
@@ -50,13 +49,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         yield skipped("redis", "not set", "set FLAGCTL_REDIS_URL to have it looked at")
         return
     try:
-        client = redis.Redis.from_url(
-            settings.redis_url.reveal(),
-            socket_timeout=_TIMEOUT_SECONDS,
-            socket_connect_timeout=_TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            driver_info=None,
-        )
+        client = open_client(settings.redis_url, timeout=_TIMEOUT_SECONDS)
         with client:
             yield _server(client)
             yield _rights(client)

@@ -2,14 +2,14 @@
 
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from core.evaluation.result import ErrorCode
+from core.evaluation.result import ErrorCode, Result
 from readserver import auth, context_answers, queries
 from readserver.access import Admitted, admit, caught_up, joined, staleness
 from readserver.announcements import Announcements
@@ -123,6 +123,8 @@ class EvaluateEndpoint:
             result = evaluations.evaluate(key, context)
             if result is None:
                 raise HTTPException(404, f"there is no flag {key!r}")
+            if self._counts.evaluations.is_wanted:
+                self._count(admitted, [result])
             status = 400 if result.error is ErrorCode.TARGETING_KEY_MISSING else 200
             return self._finished(status, evaluations.fragment(result), admitted)
         streams = self._announcements.of(prepared.snapshot, grant) if route == BULK else b""
@@ -130,12 +132,18 @@ class EvaluateEndpoint:
         packs = accepted is not None and accepts_gzip(accepted)
         if known is not None and (matches(known, etag) or matches(known, packed(etag))):
             return self._finished(304, b"", admitted, etag)
+        if self._counts.evaluations.is_wanted:
+            self._count(admitted, prepared.evaluations[grant.kind].results(context))
         body = context_answers.body(route, prepared, grant.kind, context, streams)
         if packs and len(body) >= _LEAST_TO_COMPRESS:
             body = gzip.compress(body, compresslevel=1, mtime=0)
             more = [(b"content-encoding", b"gzip")]
             return self._finished(200, body, admitted, packed(etag), more)
         return self._finished(200, body, admitted, etag)
+
+    def _count(self, admitted: Admitted, results: Iterable[Result]) -> None:
+        environment_id = admitted.found.prepared.snapshot.environment_id
+        self._counts.evaluations.add(environment_id, results)
 
     def _finished(
         self,

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
@@ -47,11 +48,14 @@ class PostgresStore:
     ) -> Snapshot | Version | None:
         """As core.snapshot.load. Raises UnavailableError within LOAD_TIMEOUT_SECONDS."""
         self._counts.postgres_loads += 1
+        began = time.perf_counter()
         try:
             return await self._run(lambda: self._load(environment_id, unless))
         except UnavailableError:
             self._counts.postgres_failures += 1
             raise
+        finally:
+            self._counts.loads.observe(time.perf_counter() - began)
 
     async def _run(self, work: Callable[[], T]) -> T:
         future = asyncio.get_running_loop().run_in_executor(self._thread, work)

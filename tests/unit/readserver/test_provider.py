@@ -12,9 +12,10 @@ from core.auth.api_keys import KeyKind
 from core.errors import UnavailableError
 from core.snapshot.document import Served, Snapshot, Version
 from core.snapshot.load import State
-from readserver import provider
+from readserver import provider, turns
 from readserver.answers import FLAGS, Prepared, prepare
 from readserver.provider import Found, Provider
+from readserver.stores.contract import Claim
 from readserver.stores.memory import MemoryStore
 from readserver.telemetry import Counts
 from readserver.truth import Truth
@@ -53,6 +54,7 @@ class FakeRedis:
     def __init__(self) -> None:
         self.memory = MemoryStore()
         self.secret = b""
+        self.holder = ""
 
     def trust(self, secret: bytes) -> None:
         self.secret = secret
@@ -62,6 +64,18 @@ class FakeRedis:
 
     async def put(self, snapshot: Snapshot, *, replace: bool = False) -> bool:
         return await self.memory.put(snapshot, replace=replace)
+
+    async def claim(self, environment_id: str, at_least: Version, token: str) -> Claim | None:
+        if await self.get(environment_id, at_least) is not None:
+            return Claim.COPY
+        if self.holder not in ("", token):
+            return Claim.WAIT
+        self.holder = token
+        return Claim.LOAD
+
+    async def release(self, environment_id: str, token: str) -> None:
+        if self.holder == token:
+            self.holder = ""
 
 
 class World:
@@ -221,8 +235,9 @@ async def test_a_message_during_a_load_is_not_lost(world: World) -> None:
     await world.come_to(3)  # the load has read revision 2 already
     world.provider.hint(ENVIRONMENT_ID, 3, "redis")
     world.postgres.gate.set()
-    await world.settle()
-    assert await world.served() == 3
+    async with asyncio.timeout(5):
+        while await world.served() != 3:
+            await asyncio.sleep(0)
 
 
 @world_test
@@ -560,3 +575,41 @@ def test_environments_that_nobody_asks_for_go_first() -> None:
         await world.provider.close()
 
     asyncio.run(test())
+
+
+@world_test
+async def test_while_another_reader_loads_its_copy_is_waited_for(world: World) -> None:
+    world.redis.holder = "another"
+    asking = asyncio.create_task(world.get())
+    await world.settle()
+    assert world.postgres.asked == 0
+    await world.redis.put(snapshot(1))
+    assert (await asking).source == "redis"
+    assert world.postgres.asked == 0
+
+
+@world_test
+async def test_who_holds_the_lease_for_ever_costs_a_wait(world: World) -> None:
+    world.redis.holder = "nobody"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(turns, "WAIT_SECONDS", 0.01)
+        assert (await world.get()).source == "database"
+    await world.settle()
+    assert world.redis.holder == "nobody"
+
+
+@world_test
+async def test_the_lease_ends_with_the_load_whatever_it_found(world: World) -> None:
+    await world.get()
+    await world.settle()
+    assert world.redis.holder == ""
+    world.provider.hint(ENVIRONMENT_ID, 10**17, "redis")  # there is nothing newer
+    await world.settle()
+    assert (world.postgres.asked, world.redis.holder) == (2, "")
+    world.postgres.is_up = False
+    world.provider.hint(ENVIRONMENT_ID, 10**17 + 1, "redis")
+    async with asyncio.timeout(5):
+        while world.postgres.asked == 2:
+            await asyncio.sleep(0)
+    await world.settle()
+    assert world.redis.holder == ""
