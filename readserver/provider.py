@@ -86,6 +86,7 @@ class Provider:
         self._pauses: dict[str, asyncio.TimerHandle] = {}  # after false hints
         self._flights: dict[str, asyncio.Task[str]] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self._load_seconds: dict[str, float] = {}  # until Redis had it
         self._filling: set[str] = set()  # environments whose copy is on its way to Redis
         self._readings: dict[str, asyncio.Task[Prepared | None]] = {}
         self.watchers: list[Watcher] = []
@@ -279,7 +280,8 @@ class Provider:
         bound = self._truth.bound(environment_id, hint)
         if bound is None or environment_id in self._filling:
             return False  # whoever still fills Redis with the last load has the turn
-        return await turn.wait(bound)
+        took = self._load_seconds.get(environment_id, 0.0)
+        return await turn.wait(bound, load_seconds=took)
 
     async def _take_copy(self, environment_id: str, hint: int, held: Version | None) -> bool:
         snapshot = await self._from_redis(environment_id, hint)
@@ -292,6 +294,7 @@ class Provider:
     async def _load(
         self, environment_id: str, held: Version | None, turn: Turn, *, goes_back: bool = False
     ) -> str:
+        began = time.monotonic()
         try:
             found = await self._postgres.refresh(environment_id, unless=held)
         except UnavailableError:
@@ -304,7 +307,7 @@ class Provider:
             self._truth.learn_one(environment_id, found.version)
             # Before the answers are made: other readers wait for it.
             self._filling.add(environment_id)
-            self._start_background(self._fill_redis(found, turn, replace=goes_back))
+            self._start_background(self._fill_redis(found, turn, began, replace=goes_back))
             await self._keep(found, replace=goes_back)
         else:
             self._start_background(turn.end())
@@ -340,12 +343,15 @@ class Provider:
         for watcher in self.watchers:
             watcher.kept(snapshot, goes_back=goes_back)
 
-    async def _fill_redis(self, snapshot: Snapshot, turn: Turn, *, replace: bool) -> None:
+    async def _fill_redis(
+        self, snapshot: Snapshot, turn: Turn, began: float, *, replace: bool
+    ) -> None:
         try:
             if self._redis is not None:
                 await self._redis.put(snapshot, replace=replace)
             await turn.end()
         finally:
+            self._load_seconds[snapshot.environment_id] = time.monotonic() - began
             self._filling.discard(snapshot.environment_id)
 
     def _start_background(self, work: Coroutine[Any, Any, None]) -> None:
@@ -358,6 +364,7 @@ class Provider:
         self._prepared.pop(environment_id, None)
         self._confirmed_at.pop(environment_id, None)
         self._hints.pop(environment_id, None)
+        self._load_seconds.pop(environment_id, None)
         self._on_change()
         for watcher in self.watchers:
             watcher.dropped(environment_id, is_deleted=True)
