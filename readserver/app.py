@@ -152,7 +152,7 @@ def _applications(
     def environments() -> list[HeldEnvironment]:
         return [
             HeldEnvironment(snapshot.environment_id, snapshot.key, snapshot.revision, age)
-            for snapshot, age in islice(provider.held(), most)
+            for snapshot, age in islice(provider.ages(), most)
         ]
 
     vary = cors.vary(settings.cors_origins)

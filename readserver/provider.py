@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from core.errors import FlagctlError, UnavailableError
 from core.evaluation.ruleset import Ruleset
@@ -26,6 +26,7 @@ from readserver.stores.memory import MemoryStore
 from readserver.telemetry import Counts
 from readserver.truth import Truth
 from readserver.turns import Turn
+from readserver.watchers import Watcher
 
 MISS_TIMEOUT_SECONDS: Final = 10.0
 _PAUSE_AFTER_FALSE_HINT: Final = 0.05  # seconds; it delays a true one no longer than this
@@ -40,16 +41,6 @@ class Found:
 
     prepared: Prepared
     source: str
-
-
-class Watcher(Protocol):
-    """Whoever wants to know what is served. Called on the event loop, so it is quick."""
-
-    def kept(self, snapshot: Snapshot, *, goes_back: bool) -> None:
-        """It is served from now on. `goes_back`: Postgres itself did."""
-
-    def dropped(self, environment_id: str, *, is_deleted: bool) -> None:
-        """It is not in memory any more. `is_deleted`: nor in Postgres, by what it says itself."""
 
 
 class Provider:
@@ -100,7 +91,7 @@ class Provider:
         """Whether there are last-good files, and still nothing better."""
         return not self._truth.is_known and self.last_good is not None and self.last_good.has_any
 
-    def held(self) -> Iterator[tuple[Snapshot, float]]:
+    def ages(self) -> Iterator[tuple[Snapshot, float]]:
         """Every snapshot in memory, and for how many seconds Postgres has not confirmed it."""
         now = time.monotonic()
         for snapshot in self._memory:
