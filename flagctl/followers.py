@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _TIMEOUT_SECONDS: Final = 2.0  # for one answer of Redis
 _FIRST_PAUSE: Final = 0.002  # seconds between two questions
 _LONGEST_PAUSE: Final = 0.1
+_MOST_SHOWN: Final = 100
+_MOST_NAMED: Final = 10  # in an error; `flagctl readers` has them all
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +119,17 @@ def report(followers: list[Follower], *, in_words: bool) -> None:
     whoever does not."""
     late = [follower for follower in followers if follower.milliseconds is None]
     if in_words:
-        for follower in followers:
-            if follower.milliseconds is not None:
-                output.say(follower.line())
+        on_time = [follower.line() for follower in followers if follower.milliseconds is not None]
+        for line in on_time[:_MOST_SHOWN]:
+            output.say(line)
+        if len(on_time) > _MOST_SHOWN:
+            output.say(f"and {len(on_time) - _MOST_SHOWN} more")
         if not followers:
             output.say("no reader that is up holds this environment")
     if late:
         raise CheckFailedError(
             "the change is committed, but not every reader serves it: "
-            + "; ".join(follower.line() for follower in late),
+            + "; ".join(follower.line() for follower in late[:_MOST_NAMED])
+            + (f"; and {len(late) - _MOST_NAMED} more" if len(late) > _MOST_NAMED else ""),
             hint="`flagctl readers` shows what each serves; it goes on following by itself",
         )

@@ -188,7 +188,7 @@ def _applications(
     def environments() -> list[HeldEnvironment]:
         return [
             HeldEnvironment(snapshot.environment_id, snapshot.key, snapshot.revision, age)
-            for snapshot, age in islice(provider.all_held(), most)
+            for snapshot, age in islice(provider.ages(), most)
         ]
 
     vary = cors.vary(settings.cors_origins)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from core import clock
 from core.errors import FlagctlError, UnavailableError
@@ -30,6 +30,7 @@ from readserver.telemetry import Counts
 from readserver.timed_changes import Now, TimedChanges
 from readserver.truth import Truth
 from readserver.turns import Turn
+from readserver.watchers import Watcher
 
 MISS_TIMEOUT_SECONDS: Final = 10.0
 _PAUSE_AFTER_FALSE_HINT: Final = 0.05  # seconds; it delays a true one no longer than this
@@ -46,16 +47,6 @@ class Found:
 
     prepared: Prepared
     source: str
-
-
-class Watcher(Protocol):
-    """Whoever wants to know what is served. Called on the event loop, so it is quick."""
-
-    def kept(self, snapshot: Snapshot, *, goes_back: bool) -> None:
-        """It is served from now on. `goes_back`: Postgres itself did."""
-
-    def dropped(self, environment_id: str, *, is_deleted: bool) -> None:
-        """It is not in memory any more. `is_deleted`: nor in Postgres, by what it says itself."""
 
 
 class Provider:
@@ -100,6 +91,7 @@ class Provider:
         self._pauses: dict[str, asyncio.TimerHandle] = {}  # after false hints
         self._flights: dict[str, asyncio.Task[str]] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self._load_seconds: dict[str, float] = {}  # until Redis had it
         self._filling: set[str] = set()  # environments whose copy is on its way to Redis
         self._readings: dict[str, asyncio.Task[Prepared | None]] = {}
         self.watchers: list[Watcher] = []
@@ -113,7 +105,7 @@ class Provider:
         """Whether there are last-good files, and still nothing better."""
         return not self._truth.is_known and self.last_good is not None and self.last_good.has_any
 
-    def all_held(self) -> Iterator[tuple[Snapshot, float]]:
+    def ages(self) -> Iterator[tuple[Snapshot, float]]:
         """Every snapshot in memory, and for how many seconds Postgres has not confirmed it."""
         now = time.monotonic()
         for snapshot in self._memory:
@@ -316,7 +308,8 @@ class Provider:
         bound = self._truth.bound(environment_id, hint)
         if bound is None or environment_id in self._filling:
             return False  # whoever still fills Redis with the last load has the turn
-        return await turn.wait(bound)
+        took = self._load_seconds.get(environment_id, 0.0)
+        return await turn.wait(bound, load_seconds=took)
 
     async def _take_copy(self, environment_id: str, hint: int, held: Version | None) -> bool:
         snapshot = await self._from_redis(environment_id, hint)
@@ -329,6 +322,7 @@ class Provider:
     async def _load(
         self, environment_id: str, held: Version | None, turn: Turn, *, goes_back: bool = False
     ) -> str:
+        began = time.monotonic()
         try:
             found = await self._postgres.refresh(environment_id, unless=held)
         except UnavailableError:
@@ -341,7 +335,7 @@ class Provider:
             self._truth.learn_one(environment_id, found.version)
             # Before the answers are made: other readers wait for it.
             self._filling.add(environment_id)
-            self._start_background(self._fill_redis(found, turn, replace=goes_back))
+            self._start_background(self._fill_redis(found, turn, began, replace=goes_back))
             await self._keep(found, replace=goes_back)
         else:
             self._start_background(turn.end())
@@ -382,12 +376,15 @@ class Provider:
         if len(self._prepared) > self._most:
             self._let_go()
 
-    async def _fill_redis(self, snapshot: Snapshot, turn: Turn, *, replace: bool) -> None:
+    async def _fill_redis(
+        self, snapshot: Snapshot, turn: Turn, began: float, *, replace: bool
+    ) -> None:
         try:
             if self._redis is not None:
                 await self._redis.put(snapshot, replace=replace)
             await turn.end()
         finally:
+            self._load_seconds[snapshot.environment_id] = time.monotonic() - began
             self._filling.discard(snapshot.environment_id)
 
     def _start_background(self, work: Coroutine[Any, Any, None]) -> None:
@@ -406,6 +403,7 @@ class Provider:
         self._confirmed_at.pop(environment_id, None)
         self._hints.pop(environment_id, None)
         self._timed.follow(environment_id)
+        self._load_seconds.pop(environment_id, None)
         self._on_change()
         for watcher in self.watchers:
             watcher.dropped(environment_id, is_deleted=is_deleted)

@@ -13,7 +13,9 @@ from core.snapshot.document import Version
 from readserver.stores.contract import Claim, SharedCache
 from readserver.telemetry import Counts
 
-WAIT_SECONDS: Final = 0.25  # at most, in all, for whoever loads
+WAIT_SECONDS: Final = 0.25  # at most, in all, for whoever loads; longer where loads take long
+_LONGEST_WAIT: Final = 2.0
+_TIMES_A_LOAD: Final = 3
 _FIRST_PAUSE: Final = 0.002  # seconds between two questions; a load takes about twice that
 _LONGEST_PAUSE: Final = 0.016
 
@@ -27,12 +29,14 @@ class Turn:
         self._environment_id = environment_id
         self._token: str | None = None
 
-    async def wait(self, at_least: Version) -> bool:
-        """Whether there is a copy now, so that nothing has to be loaded."""
+    async def wait(self, at_least: Version, *, load_seconds: float = 0.0) -> bool:
+        """Whether there is a copy now, so that nothing has to be loaded. `load_seconds` is how long
+        that took last time, until Redis had it."""
         if self._redis is None:
             return False
         token, pause = secrets.token_hex(8), _FIRST_PAUSE
-        until = time.monotonic() + WAIT_SECONDS
+        seconds = min(max(WAIT_SECONDS, _TIMES_A_LOAD * load_seconds), _LONGEST_WAIT)
+        until = time.monotonic() + seconds
         while True:
             claim = await self._redis.claim(self._environment_id, at_least, token)
             if claim is Claim.LOAD:

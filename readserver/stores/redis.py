@@ -19,7 +19,7 @@ from readserver.stores.contract import Claim
 from readserver.telemetry import Counts
 
 TIMEOUT_SECONDS: Final = 0.25
-LEASE_MILLISECONDS: Final = 1_000  # longer than anybody waits for whoever has it
+LEASE_MILLISECONDS: Final = 5_000  # longer than anybody waits for whoever has it
 _FIELDS: Final = ("epoch", "revision", "stamp", "mac", "data")
 _LARGE: Final = 100_000  # bytes; from here on decoding would hold up the event loop
 _CONNECTIONS: Final = 8

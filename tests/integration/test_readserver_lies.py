@@ -205,8 +205,7 @@ def forge_a_key(
             expect(asked, prod)
             assert revision_at(asked, prod.server_key) == true
         assert second.metric("flagctl_snapshots_refused_total") >= 1
-        eventually(lambda: entry.is_copy_of(true), "the forged entry is replaced")
-        assert entry.read() == genuine
+        eventually(lambda: entry.read() == genuine, "the forged entry is replaced")
     come_true(installation, reader, prod, is_on=False)
     assert reader.get("/v1/flags", forged_key).status == 401
 

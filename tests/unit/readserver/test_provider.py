@@ -613,3 +613,27 @@ async def test_the_lease_ends_with_the_load_whatever_it_found(world: World) -> N
             await asyncio.sleep(0)
     await world.settle()
     assert world.redis.holder == ""
+
+
+@world_test
+async def test_where_loads_take_long_another_one_is_waited_for_longer(world: World) -> None:
+    waited = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(turns.Turn, "wait", lambda *_, load_seconds: record(load_seconds))
+
+        async def record(load_seconds: float) -> bool:
+            waited.append(load_seconds)
+            return False
+
+        world.postgres.gate.clear()
+        asking = asyncio.create_task(world.get())
+        await world.settle()
+        await asyncio.sleep(0.02)  # the load takes as long; the assertion below is of this alone
+        world.postgres.gate.set()
+        await asking
+        await world.settle()
+        await world.come_to(2)
+        world.provider.hint(ENVIRONMENT_ID, 2, "redis")
+        await world.settle()
+    assert waited[0] == 0.0
+    assert waited[1] >= 0.02
