@@ -11,6 +11,9 @@ from typing import Any, Final
 Network = IPv4Network | IPv6Network
 # As browsers send it: no path, no default port, a host in ASCII.
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_PUBLIC_URL: Final = re.compile(
+    r"https?://(?:[A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?"
+)
 _DEFAULT_PORT: Final = re.compile(r"http://.*:80|https://.*:443")
 
 
@@ -21,17 +24,20 @@ class Bounds:
     least: float
     most: float
     unit: str
+    whole: bool = False
 
     def parse(self, raw: Any) -> float:
         try:
             number = float("nan") if isinstance(raw, bool) else float(raw)
         except (TypeError, ValueError, OverflowError):
             number = float("nan")
-        if not self.least <= number <= self.most:
+        fits = self.least <= number <= self.most
+        if not fits or (self.whole and not number.is_integer()):
+            kind = "a whole number" if self.whole else "a number"
             raise ValueError(
-                f"it is a number of {self.unit} between {self.least:g} and {self.most:g}"
+                f"it is {kind} of {self.unit} between {self.least:.10g} and {self.most:.10g}"
             )
-        return number
+        return int(number) if self.whole else number
 
 
 def origins(text: str) -> tuple[str, ...]:
@@ -61,6 +67,12 @@ def networks(text: str) -> tuple[Network, ...]:
                 f"{item!r} is neither an address nor a network, as in 10.0.0.7, 10.0.0.0/8"
             ) from None
     return tuple(found)
+
+
+def check_public_url(text: str) -> None:
+    """Where clients reach the read server: an origin, and the path that a proxy adds."""
+    if _PUBLIC_URL.fullmatch(text) is None:
+        raise ValueError("it is https://flags.example.com, with a path if a proxy adds one")
 
 
 def _items(text: str) -> list[str]:

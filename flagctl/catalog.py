@@ -46,6 +46,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "History and people": {
         "audit": ("audit:app", "Who changed what, when and why: list, show."),
+        "watch": ("watch:watch", "Follow changes as they come, until Ctrl-C."),
         "whoami": ("members:whoami", "Show who the token says you are, and your roles."),
         "login": ("login:login", "Log in at your company's issuer; prints a token."),
         "member": ("members:app", "Members and their roles: add, list, remove."),

@@ -64,11 +64,9 @@ class RootGroup(TyperGroup):
             output.line(error.ctx.get_help() if error.ctx else "")
             result = 0
         except ClickException as error:
-            context = getattr(error, "ctx", None)
-            hint = f"`{context.command_path} --help`" if context is not None else ""
-            if (option := getattr(error, "option_name", "")) and option[1:2].isdigit():
-                hint = f"a value that begins with - stands at the end, after --: `… -- {option}`"
-            _end("usage", error.format_message(), hint, ExitCode.INVALID_INPUT, arguments)
+            from flagctl.usage import explained  # deferred: what is typed right needs none of it
+
+            _end("usage", *explained(error), ExitCode.INVALID_INPUT, arguments)
         except FlagctlError as error:
             _end(error.code, error.message, error.hint, exit_code(error), arguments)
         except typer.Abort:

@@ -233,15 +233,23 @@ class State:
             output.emit(value, self.output)
 
     def _write_options(self, *, confirmed: bool) -> "Options":
+        from core.evaluation.limits import Limits
         from core.names import check_text
         from core.services.change import Options
 
+        settings = self.settings
         reason = self.given.get("reason")
         return Options(
             reason=None if reason is None else check_text(reason, what="the reason"),
             dry_run=bool(self.given.get("dry_run")),
             if_revision=self.given.get("if_revision"),
             confirmed=confirmed or bool(self.given.get("yes")),
+            limits=Limits(
+                depth=settings.condition_depth,
+                nodes=settings.condition_parts,
+                values=settings.list_values,
+                rules=settings.flag_rules,
+            ),
         )
 
     def _confirmed(

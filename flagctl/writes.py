@@ -43,7 +43,8 @@ def report(
     if not outcome.committed:
         _report_dry_run(outcome)
         return
-    details = [f"revision {r.revision} of {r.environment}" for r in outcome.raised]
+    raised = ", ".join(f"{r.revision} of {r.environment}" for r in outcome.raised)
+    details = [f"revision {raised}"] if raised else []
     if outcome.events:
         details.append(f"audit {', '.join(str(event.id) for event in outcome.events)}")
     output.line(f"{message}{' · ' if details else ''}{', '.join(details)}")

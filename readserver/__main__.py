@@ -10,7 +10,7 @@ import uvloop
 from core import logs, settings
 from core.errors import FlagctlError
 from core.settings import Settings
-from readserver import serving
+from readserver import open_files, serving
 from readserver.app import running
 from readserver.protocol import Timeouts
 
@@ -28,6 +28,7 @@ def main() -> int:
         sockets = serving.bind(found)
     except FlagctlError as error:
         return _refuse(error)
+    open_files.raise_limit()
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
     logs.configure(found.log_level)
     for noisy in ("uvicorn.error", "psycopg"):
@@ -47,12 +48,10 @@ def main() -> int:
 async def _serve(found: Settings, sockets: serving.Sockets) -> None:
     timeouts = Timeouts(header=found.header_timeout, body=found.body_timeout)
     async with running(found) as apps:
-        if sockets.admin is None:
-            await serving.serve([(apps.both, sockets.public)], timeouts)
-        else:
-            await serving.serve(
-                [(apps.public, sockets.public), (apps.admin, sockets.admin)], timeouts
-            )
+        listeners = [(apps.both, sockets.public)]
+        if sockets.admin is not None:
+            listeners = [(apps.public, sockets.public), (apps.admin, sockets.admin)]
+        await serving.serve(listeners, timeouts, on_stop=apps.streams.stop)
 
 
 def _refuse(error: FlagctlError) -> int:

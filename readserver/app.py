@@ -10,21 +10,24 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from core.errors import FlagctlError, InvalidInputError
 from core.settings import Settings
-from readserver import cors, errors
-from readserver.answers import prepare
+from readserver import cors, errors, open_files
+from readserver.announcements import Announcements
+from readserver.answers import STREAM, prepare
 from readserver.audit_log import AuditLog
 from readserver.broadcast import RedisSubscriber
 from readserver.checker import Checker
 from readserver.client_address import ClientAddresses
+from readserver.contexts import Bounds
 from readserver.cors import Cors
 from readserver.endpoints import admin, docs, health, metrics
 from readserver.endpoints.evaluate import EvaluateEndpoint
 from readserver.endpoints.served import ServedEndpoint
+from readserver.endpoints.stream import StreamEndpoint
 from readserver.fast_path import FastPath, Memo
 from readserver.listener import PostgresListener
 from readserver.provider import Provider
@@ -32,6 +35,7 @@ from readserver.rate_limit import ClientLimit
 from readserver.stores.memory import MemoryStore
 from readserver.stores.postgres import PostgresStore
 from readserver.stores.redis import RedisStore, connect
+from readserver.streams import StreamBounds, Streams
 from readserver.telemetry import Counts, Gauges, Telemetry
 from readserver.trusted_keys import TrustedKeys
 from readserver.truth import Truth
@@ -50,6 +54,7 @@ class Applications:
     admin: ASGIApp
     both: ASGIApp
     provider: Provider
+    streams: Streams
     counts: Counts
 
 
@@ -63,6 +68,11 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
     database = settings.require("reader_database_url")
     truth, memo, counts = Truth(), Memo(), Counts()
     redis = _redis(settings, counts)
+
+    def changed() -> None:
+        memo.forget()
+        streams.wake()
+
     postgres = PostgresStore(database, counts)
     provider = Provider(
         memory=MemoryStore(),
@@ -72,9 +82,10 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
         counts=counts,
         ask_for_check=lambda: checker.soon(),
         ask_about_unknown=lambda: checker.for_unknown(),
-        on_change=memo.forget,
+        on_change=changed,
         prepare=partial(prepare, vary=cors.vary(settings.cors_origins)),
     )
+    streams = Streams(provider.held, counts, _stream_bounds(settings))
     keys = TrustedKeys(interval=settings.check_interval, ask_for_check=lambda: checker.soon())
     checker = Checker(
         database,
@@ -89,7 +100,7 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
         on_message=provider.hint,
         on_connection=checker.soon,
     )
-    tasks = [("checker", checker.run), ("listener", listener.run)]
+    tasks = [("checker", checker.run), ("listener", listener.run), ("streams", streams.run)]
     async with AsyncExitStack() as stack:
         stack.push_async_callback(postgres.close)
         if redis is not None and settings.redis_url is not None:
@@ -109,12 +120,22 @@ async def running(settings: Settings) -> "AsyncIterator[Applications]":
             _stop, [asyncio.create_task(_supervise(name, run)) for name, run in tasks]
         )
 
-        yield _applications(settings, provider, truth, memo, counts, redis, keys)
+        yield _applications(settings, provider, streams, truth, memo, counts, redis, keys)
+
+
+def _stream_bounds(settings: Settings) -> StreamBounds:
+    return StreamBounds(
+        most=min(settings.stream_limit, open_files.room_for_streams()),
+        most_per_key=settings.stream_key_limit,
+        heartbeat=settings.stream_heartbeat,
+        rate=settings.stream_rate,
+    )
 
 
 def _applications(
     settings: Settings,
     provider: Provider,
+    streams: Streams,
     truth: Truth,
     memo: Memo,
     counts: Counts,
@@ -128,6 +149,7 @@ def _applications(
             stale=truth.is_stale,
             postgres_up=truth.is_reachable,
             redis_up=redis is not None and redis.is_up,
+            streams=len(streams),
         )
 
     vary = cors.vary(settings.cors_origins)
@@ -136,10 +158,16 @@ def _applications(
         burst=settings.client_burst,
         addresses=ClientAddresses(settings.trusted_proxies),
     )
+    bounds = Bounds(depth=settings.context_depth, size=settings.context_bytes)
+    announcements = Announcements(settings.public_url)
     slow_path = ServedEndpoint(provider, truth, memo, counts, limit, vary)
+    stream = Route(STREAM, StreamEndpoint(provider, streams, counts, limit, vary))
 
     def served(routes: list[BaseRoute]) -> ASGIApp:
-        others = EvaluateEndpoint(provider, truth, counts, limit, _router(routes), vary)
+        router = _router([stream, *routes])
+        others = EvaluateEndpoint(
+            provider, truth, counts, limit, announcements, router, vary, bounds
+        )
         fast_path = FastPath(memo, slow_path, others, counts, limit)
         return Cors(fast_path, settings.cors_origins) if settings.cors_origins else fast_path
 
@@ -155,6 +183,7 @@ def _applications(
         admin=_router([*private, *public]),
         both=served([*private, *public]),
         provider=provider,
+        streams=streams,
         counts=counts,
     )
 

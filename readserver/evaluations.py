@@ -21,10 +21,11 @@ _DETAILS: Final = "this flag splits by an attribute that the context does not ha
 class Evaluations:
     """What one kind of key sees of an environment."""
 
-    __slots__ = ("_decisions", "_fragments", "_is_server", "_snapshot")
+    __slots__ = ("_decisions", "_fragments", "_is_server", "_programs", "_snapshot")
 
     def __init__(self, snapshot: Snapshot, engine: Engine, kind: KeyKind) -> None:
         self._snapshot = snapshot
+        self._programs = engine.programs
         self._is_server = kind is KeyKind.SERVER
         seen = {
             key: program
@@ -45,12 +46,12 @@ class Evaluations:
         results = (decide(context) for decide in self._decisions.values())
         return json_text.render({result.key: result.value for result in results}).encode()
 
-    def bulk(self, context: Context) -> bytes:
-        """OFREP's answer for all flags."""
+    def bulk(self, context: Context, streams: bytes = b"") -> bytes:
+        """OFREP's answer for all flags; `streams` is its finished member `eventStreams`."""
         head = {"revision": self._snapshot.revision, "environment": self._snapshot.key}
         metadata = json.dumps(head, separators=(",", ":"))
         flags = b",".join(self._bulk(context))
-        return b'{"flags":[' + flags + b'],"metadata":' + metadata.encode() + b"}"
+        return b'{"flags":[' + flags + b'],"metadata":' + metadata.encode() + streams + b"}"
 
     def _bulk(self, context: Context) -> Iterator[bytes]:
         fragments = self._fragments
@@ -75,11 +76,14 @@ class Evaluations:
         metadata: dict[str, Any] = {
             "revision": self._snapshot.revision,
             "environment": self._snapshot.key,
+            "version": self._programs[result.key].ruleset.version,
         }
         if self._is_server and result.rule is not None:
             metadata["rule"] = result.rule
         if self._is_server and result.prerequisite is not None:
             metadata["prerequisite"] = result.prerequisite
+        if self._is_server and result.expired:
+            metadata["expired"] = True
         return document | {
             "reason": result.reason,
             "variant": result.variant,

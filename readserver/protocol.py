@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from readserver.answers import STREAM
 from readserver.errors import problem
-from readserver.write_watch import WriteWatch
+from readserver.write_watch import WriteWatch, keep_little
 
 LARGEST_HEAD: Final = 65_536  # bytes: the request line with all headers; trailers likewise
+TIMED_OUT: Final = "flagctl.timed_out"  # in a scope: the peer acknowledged nothing for too long
 MOST_PIPELINED: Final = 100  # requests that wait for the answers before theirs
 _PIECE: Final = LARGEST_HEAD // 2
 
@@ -42,6 +44,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _body_timer: asyncio.TimerHandle | None = None
     _is_body_open = False  # of the request whose head came last
     _had_body = False
+    _had_stream = False
     _writes: WriteWatch
 
     # What the transport says
@@ -51,6 +54,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_timer = self._later(self._timeouts.header, self._expire_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if isinstance(exc, TimeoutError) and self.cycle is not None:
+            cast("dict[str, Any]", self.cycle.scope)[TIMED_OUT] = True
         self._stop_head_timer()
         self._stop_body_timer()
         self._writes.stop()
@@ -84,6 +89,9 @@ class BoundedProtocol(HttpToolsProtocol):
             return  # the rest of what was read before
         super().on_headers_complete()
         self._is_body_open = True
+        if self.scope["path"] == STREAM and not self._had_stream:
+            self._had_stream = True
+            keep_little(self.transport, self._timeouts.body)
         if len(self.pipeline) > MOST_PIPELINED:
             self._close()
 
@@ -102,6 +110,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(400, msg)
 
     # What uvicorn does of itself
+    def shutdown(self) -> None:
+        if self._had_stream and self.flow.write_paused:
+            self.transport.abort()  # the end of a stream would wait for a peer that does not read
+        super().shutdown()
+
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.transport.is_closing():

@@ -6,6 +6,7 @@
   filled.
 - While a flight is up, what is held keeps serving. It is replaced only by something newer, or by
   what Postgres says when Postgres itself went back.
+- What changes with time alone needs no store: timed_changes.py prepares the same snapshot anew.
 """
 
 import asyncio
@@ -13,8 +14,10 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
+from core import clock
 from core.errors import FlagctlError, UnavailableError
 from core.evaluation.ruleset import Ruleset
 from core.snapshot.document import Snapshot, Version
@@ -23,10 +26,12 @@ from readserver.answers import Prepared, prepare
 from readserver.stores.contract import Loader, SharedCache
 from readserver.stores.memory import MemoryStore
 from readserver.telemetry import Counts
+from readserver.timed_changes import Now, TimedChanges
 from readserver.truth import Truth
 
 MISS_TIMEOUT_SECONDS: Final = 10.0
 _PAUSE_AFTER_FALSE_HINT: Final = 0.05  # seconds; it delays a true one no longer than this
+_CATCH_UP_SECONDS: Final = 1.0
 _FEW: Final = 100  # flags and configs
 _log = logging.getLogger(__name__)
 
@@ -53,10 +58,12 @@ class Provider:
         ask_for_check: Callable[[], None],
         ask_about_unknown: Callable[[], bool],
         on_change: Callable[[], None],
-        prepare: Callable[[Snapshot], Prepared] = prepare,
+        prepare: Callable[[Snapshot, datetime], Prepared] = prepare,
+        now: Now = clock.now,
     ) -> None:
         """`ask_about_unknown` asks for a check and says whether one is granted: it is rationed.
-        `on_change` is called whenever an answer may be another than before."""
+        `on_change` is called whenever an answer may be another than before. `now` is the wall
+        clock, which timed changes follow."""
         self._memory = memory
         self._redis = redis
         self._postgres = postgres
@@ -66,7 +73,11 @@ class Provider:
         self._ask_about_unknown = ask_about_unknown
         self._on_change = on_change
         self._prepare = prepare
+        self._now = now
         self._prepared: dict[str, Prepared] = {}
+        self._timed = TimedChanges(
+            self._prepared, now=now, prepare=self._prepare_at, on_change=on_change
+        )
         self._kept_at: dict[str, float] = {}
         self._hints: dict[str, int] = {}
         self._went_back: set[str] = set()
@@ -95,6 +106,24 @@ class Provider:
         source = await self._fly(environment_id)
         prepared = self._prepared.get(environment_id)
         return Found(prepared, source) if prepared is not None else None
+
+    def held(self, environment_id: str) -> Prepared | None:
+        """What is served of it from memory now."""
+        return self._prepared.get(environment_id)
+
+    async def at_least(self, found: Found, revision: int) -> Found:
+        """`found`, or what is newer, where a client was told of `revision` by another server: one
+        flight is waited for, a second at most. A revision that was made up only costs its time."""
+        snapshot = found.prepared.snapshot
+        if revision <= snapshot.revision:
+            return found
+        self.hint(snapshot.environment_id, revision, "client")
+        if flight := self._flights.get(snapshot.environment_id):
+            await asyncio.wait({flight}, timeout=_CATCH_UP_SECONDS)
+        prepared = self._prepared.get(snapshot.environment_id)
+        if prepared is None or prepared is found.prepared:
+            return found
+        return Found(prepared, "memory")
 
     async def _fly(self, environment_id: str) -> str:
         """Wait for the environment's one flight; where it got the snapshot from."""
@@ -140,6 +169,7 @@ class Provider:
                 self._start(id_)
         if was_stale:
             self._on_change()
+        self._timed.follow_all()
 
     def lost(self) -> None:
         """Postgres cannot be reached: what is held serves on, and says so."""
@@ -147,6 +177,7 @@ class Provider:
             _log.warning("Postgres cannot be reached; serving what is held")
         self._truth.lose()
         self._on_change()
+        self._timed.follow_all()
 
     def _start(self, environment_id: str) -> asyncio.Task[str]:
         flight = self._flights.get(environment_id)
@@ -230,14 +261,17 @@ class Provider:
 
     async def _keep(self, snapshot: Snapshot, *, replace: bool = False) -> None:
         """Prepare the answers, then put snapshot and answers in place at once."""
-        if _is_quick(snapshot):
-            prepared = self._prepare(snapshot)  # takes less than handing it to a thread
-        else:
-            prepared = await asyncio.to_thread(self._prepare, snapshot)
+        prepared = await self._prepare_at(snapshot, self._now())
         if self._memory.keep(snapshot, replace=replace):
             self._prepared[snapshot.environment_id] = prepared
             self._kept_at[snapshot.environment_id] = time.monotonic()
             self._on_change()
+            self._timed.follow(snapshot.environment_id)
+
+    async def _prepare_at(self, snapshot: Snapshot, at: datetime) -> Prepared:
+        if _is_quick(snapshot):
+            return self._prepare(snapshot, at)  # takes less than handing it to a thread
+        return await asyncio.to_thread(self._prepare, snapshot, at)
 
     def _fill_redis(self, snapshot: Snapshot, *, replace: bool) -> None:
         if self._redis is not None:
@@ -252,11 +286,13 @@ class Provider:
         self._prepared.pop(environment_id, None)
         self._kept_at.pop(environment_id, None)
         self._hints.pop(environment_id, None)
+        self._timed.follow(environment_id)
         self._on_change()
 
     async def close(self) -> None:
         for pause in self._pauses.values():
             pause.cancel()
+        await self._timed.close()
         tasks = [*self._flights.values(), *self._background]
         for task in tasks:
             task.cancel()

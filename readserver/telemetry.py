@@ -21,6 +21,8 @@ class Counts:
     refused: int = 0  # snapshots in Redis with a wrong seal or format
     checks: int = 0
     failed_checks: int = 0
+    stream_events: int = 0
+    streams_dropped: int = 0  # whose client did not read
     notifications: Counter[str] = field(default_factory=Counter)  # by channel
     responses: Counter[tuple[str, int]] = field(default_factory=Counter)  # slow path: route, status
 
@@ -34,6 +36,7 @@ class Gauges:
     stale: bool
     postgres_up: bool
     redis_up: bool
+    streams: int
 
 
 _COUNTERS = (
@@ -44,6 +47,8 @@ _COUNTERS = (
     ("snapshots_refused", "Snapshots in Redis with a wrong seal or an unknown format"),
     ("checks", "Checks of the revisions in Postgres"),
     ("failed_checks", "Checks that could not reach Postgres"),
+    ("stream_events", "Streams told of a change"),
+    ("streams_dropped", "Streams that ended because nobody read them"),
 )
 
 
@@ -89,5 +94,6 @@ class Telemetry:
             ("stale", "1 while Postgres cannot be reached", now.stale),
             ("postgres_up", "1 while Postgres answers", now.postgres_up),
             ("redis_up", "1 while Redis answers", now.redis_up),
+            ("streams", "Event streams that are open", now.streams),
         ):
             yield GaugeMetricFamily(f"flagctl_{name}", text, float(value))

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import and_, select
 
 from core.evaluation.ruleset import Ruleset
+from core.flag_versions import SERVED_VERSION
 from core.json_text import JsonValue
 from core.lookups import find_environment, find_flag, segment_documents
 from core.models import Flag, Override
@@ -20,6 +21,11 @@ class Rulesets:
     revision: int
     flags: tuple[Ruleset, ...]
     segments: dict[str, JsonValue]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of each flag, by key."""
+        return {flag.key: flag.version for flag in self.flags}
 
 
 def rulesets_for(session: Session, key: str, environment_key: str) -> Rulesets:
@@ -36,6 +42,8 @@ def rulesets_for(session: Session, key: str, environment_key: str) -> Rulesets:
             Flag.default_enabled,
             Flag.salt,
             Flag.client_visible,
+            Flag.expires_at,
+            SERVED_VERSION,
             Override.enabled,
             Override.targeting,
         )
@@ -80,4 +88,6 @@ def _ruleset(row: Any) -> Ruleset:
         targeting=row.targeting,
         salt=row.salt,
         client_visible=row.client_visible,
+        expires_at=row.expires_at,
+        version=row.served_version,
     )

@@ -17,6 +17,7 @@ from core import schema_version
 from core.auth.actor import Permission
 from core.db import translated
 from core.errors import ConfirmationNeededError, ConflictError, FlagctlError, ForbiddenError
+from core.evaluation.limits import DEFAULT, Limits
 from core.lookups import environments
 from core.models import AuditEvent
 from core.sessions import CLIENT_VERSION, Session, Spot, owner_session, session
@@ -40,12 +41,14 @@ _HOLDER = text(
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What every write takes. `if_revision` is what the caller last saw."""
+    """What every write takes. `if_revision` is what the caller last saw; `limits` bound the rules
+    that it writes."""
 
     reason: str | None = None
     dry_run: bool = False
     if_revision: int | None = None
     confirmed: bool = False
+    limits: Limits = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The state of a flag in one environment: on, off, a variant, or inherited."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -32,6 +33,7 @@ class Result:
     variant: str
     revision: int
     percent: float = 100.0  # of whom it serves the variant to
+    expires_at: datetime | None = None  # the flag's; from then on it is off, whatever is set
 
 
 class Place(NamedTuple):
@@ -52,6 +54,7 @@ class FlagRow(NamedTuple):
     off_variant: str
     default_enabled: bool
     is_archived: bool
+    expires_at: datetime | None
     salt: str
 
 
@@ -97,7 +100,7 @@ def set_override(
         from core.services.targeting import check_targeting  # deferred: few writes need it
 
         targeting["serve"] = _split(flag, state, variant or flag.on_variant, rollout)
-        check_targeting(change, flag, environment, targeting)
+        check_targeting(change, flag, environment, targeting, targeting)
     before = (
         (current.enabled, current.targeting) if current is not None else (None, EMPTY_TARGETING)
     )
@@ -146,7 +149,14 @@ def look_up(
         find_flag(change.session, key)
         raise NotFoundError(f"there is no flag {key!r}")  # not reached: one of them is missing
     override = None if found["override"] is None else StateRow(**found["override"])
-    return Place(**found["environment"]), FlagRow(**found["flag"]), override
+    return Place(**found["environment"]), _flag(found["flag"]), override
+
+
+def _flag(found: dict[str, Any]) -> FlagRow:
+    """As JSON has it, but for the time."""
+    expires_at = found["expires_at"]
+    moment = datetime.fromisoformat(expires_at) if expires_at is not None else None
+    return FlagRow(**found | {"expires_at": moment})
 
 
 def _parse(flag: FlagRow, wanted: str) -> tuple[State, str | None]:
@@ -179,4 +189,4 @@ def _result(flag: FlagRow, environment: Place, state: State, targeting: dict[str
     served, percent = default_share(targeting, flag.on_variant)
     if not enabled:
         served, percent = flag.off_variant, 100.0
-    return Result(state, enabled, served, environment.revision, percent)
+    return Result(state, enabled, served, environment.revision, percent, flag.expires_at)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flagctl import output
+from flagctl.long_steps import upgraded
 from flagctl.options import writing
 from flagctl.state import State, current
 
@@ -28,15 +29,11 @@ def upgrade(
     flagctl db upgrade --plan
     flagctl db upgrade
     """
-    from core.services import schema
-
     here = current()
     if plan:
         _show_plan(here)
         return
-    before = schema.upgrade(
-        here.settings.require("owner_database_url"), prefix=here.settings.role_prefix
-    )
+    before = upgraded(here)
     if here.output != "table":
         output.emit(
             {"from": before.current, "to": before.head, "steps": before.pending}, here.output

@@ -2,7 +2,7 @@
 
 import typer
 
-from flagctl import output
+from flagctl import output, progress
 from flagctl.state import State, current
 
 app = typer.Typer()
@@ -27,7 +27,7 @@ def _examine(here: State) -> None:
     from core.errors import CheckFailedError
     from flagctl.doctor.examination import examine
 
-    checks = list(examine(here.given.get("context")))
+    checks = list(progress.over(examine(here.given.get("context")), "looking"))
     as_document = here.output_anyway
     if as_document != "table":
         output.emit(checks, as_document)

@@ -17,7 +17,7 @@ BEGIN
             'flag', json_build_object('id', f.id, 'key', f.key,
                 'variants', f.variants, 'on_variant', f.on_variant, 'off_variant', f.off_variant,
                 'default_enabled', f.default_enabled, 'is_archived', f.archived_at IS NOT NULL,
-                'salt', f.salt),
+                'expires_at', f.expires_at, 'salt', f.salt),
             'override', CASE WHEN o.id IS NOT NULL THEN json_build_object(
                 'enabled', o.enabled, 'targeting', o.targeting) END)
         INTO state

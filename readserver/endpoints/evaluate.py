@@ -1,27 +1,27 @@
 """`POST /ofrep/v1/evaluate/flags[/KEY]` and `POST /v1/flags`: flags for the caller's context."""
 
 import gzip
-import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.evaluation.result import ErrorCode
-from readserver.access import Admitted, admit, joined, staleness
+from readserver import context_answers, queries
+from readserver.access import Admitted, admit, caught_up, joined, staleness
+from readserver.announcements import Announcements
 from readserver.answers import FLAGS, Header
 from readserver.bodies import read_json
 from readserver.conditional import accepts_gzip, matches
-from readserver.contexts import ContextError, UnreadableError, parse
+from readserver.context_answers import BULK, packed
+from readserver.contexts import Bounds, ContextError, UnreadableError, parse
 from readserver.errors import problem, problem_of
 from readserver.provider import Provider
 from readserver.rate_limit import ClientLimit
 from readserver.telemetry import Counts
 from readserver.truth import Truth
 
-BULK: Final = "/ofrep/v1/evaluate/flags"
 _SINGLE: Final = BULK + "/"
 _LEAST_TO_COMPRESS: Final = 1_024  # bytes
 _CODES: Final = {400: "PARSE_ERROR", 404: "FLAG_NOT_FOUND"}
@@ -38,16 +38,20 @@ class EvaluateEndpoint:
         truth: Truth,
         counts: Counts,
         limit: ClientLimit,
+        announcements: Announcements,
         app: ASGIApp,
         vary: bytes,
+        bounds: Bounds,
     ) -> None:
         """`vary` names the request's headers that an answer depends on."""
         self._provider = provider
         self._truth = truth
         self._counts = counts
         self._limit = limit
+        self._announcements = announcements
         self._app = app
         self._vary = vary
+        self._bounds = bounds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope.get("path", "")
@@ -57,7 +61,7 @@ class EvaluateEndpoint:
             if path == BULK:
                 await self._respond(scope, receive, send, BULK, None)
                 return
-            if path.startswith(_SINGLE) and path != _SINGLE:
+            if path.startswith(_SINGLE):
                 key = path.removeprefix(_SINGLE)
                 await self._respond(scope, receive, send, f"{BULK}/{{key}}", key)
                 return
@@ -81,25 +85,30 @@ class EvaluateEndpoint:
 
     async def _answer(self, scope: Scope, receive: Receive, route: str, key: str | None) -> Answer:
         admitted = await admit(self._provider, self._limit, scope)
-        context = parse(await read_json(scope, receive))
-        evaluations = admitted.found.prepared.evaluations[admitted.grant.kind]
+        context = parse(await read_json(scope, receive, self._bounds.size), self._bounds.depth)
+        if scope["query_string"]:  # after an event, clients say here which one it was
+            event = queries.parse(scope["query_string"]).get("flagConfigEtag")
+            admitted = await caught_up(self._provider, admitted, event)
+        prepared, grant = admitted.found.prepared, admitted.grant
         if key is not None:
+            evaluations = prepared.evaluations[grant.kind]
             result = evaluations.evaluate(key, context)
             if result is None:
                 raise HTTPException(404, f"there is no flag {key!r}")
             status = 400 if result.error is ErrorCode.TARGETING_KEY_MISSING else 200
             return self._finished(status, evaluations.fragment(result), admitted)
-        etag = _etag(route, admitted, context)
+        streams = self._announcements.of(prepared.snapshot, grant) if route == BULK else b""
+        etag = context_answers.etag(route, prepared, grant.kind, context, streams)
         accepted = joined(scope["headers"], b"accept-encoding")
         packs = accepted is not None and accepts_gzip(accepted)
         known = joined(scope["headers"], b"if-none-match")
-        if known is not None and (matches(known, etag) or matches(known, _packed(etag))):
+        if known is not None and (matches(known, etag) or matches(known, packed(etag))):
             return self._finished(304, b"", admitted, etag)
-        body = evaluations.bulk(context) if route == BULK else evaluations.values(context)
+        body = context_answers.body(route, prepared, grant.kind, context, streams)
         if packs and len(body) >= _LEAST_TO_COMPRESS:
             body = gzip.compress(body, compresslevel=1, mtime=0)
             more = [(b"content-encoding", b"gzip")]
-            return self._finished(200, body, admitted, _packed(etag), more)
+            return self._finished(200, body, admitted, packed(etag), more)
         return self._finished(200, body, admitted, etag)
 
     def _finished(
@@ -124,19 +133,6 @@ class EvaluateEndpoint:
         if etag is not None:
             headers.append((b"etag", etag))
         return status, body, headers + (more or [])
-
-
-def _etag(route: str, admitted: Admitted, context: Mapping[str, Any]) -> bytes:
-    """Of everything that decides the answer: the snapshot, what the key sees, and the context."""
-    snapshot = admitted.found.prepared.snapshot
-    state = (snapshot.environment_id, snapshot.epoch, snapshot.stamp)
-    said = json.dumps([route, *state, admitted.grant.kind, context], sort_keys=True)
-    digest = hashlib.sha256(said.encode()).hexdigest()[:24]
-    return f'"{snapshot.revision}-{digest}"'.encode()
-
-
-def _packed(etag: bytes) -> bytes:
-    return etag[:-1] + b'-gzip"'
 
 
 def _refusal(error: Exception, route: str, key: str | None) -> Answer:

@@ -213,7 +213,7 @@ def measure(*, rounds: int, seconds: int) -> dict[str, Any]:
             taskset = ("taskset", "-c", _SERVER_CORE)
             with readers.running(folder, settings, command=taskset) as reader:
                 result = throughput(reader, key, folder, rounds=rounds, seconds=seconds)
-            with readers.running(folder, settings) as reader:
+            with readers.running(folder, settings, command=()) as reader:
                 reader.get("/v1/flags", key)
                 for kind, publish in (("notify", False), ("notify_and_redis", True)):
                     took = visible_after(installation, reader.port, key, CHANGES, publish=publish)

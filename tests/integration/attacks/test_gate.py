@@ -7,7 +7,7 @@ import pytest
 from core.db import connect
 from core.snapshot.document import Snapshot
 from core.snapshot.load import load
-from tests.integration.authority.conftest import Ground
+from tests.support.grounds import Ground
 from tests.support.raw_sql import begin, outcome
 
 PLACES = ("dev", "staging", "prod")

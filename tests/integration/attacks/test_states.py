@@ -1,6 +1,6 @@
 """The functions through which flagctl looks at an override and writes it give nothing away."""
 
-from tests.integration.authority.conftest import Ground
+from tests.support.grounds import Ground
 from tests.support.raw_sql import begin, described, outcome
 
 _IDS = (

@@ -103,6 +103,29 @@ def test_a_table_on_a_terminal_keeps_to_its_width(
     assert lines[2].rstrip().endswith(end)
 
 
+@pytest.mark.parametrize("ways", ["its own", "one of the caller's"])
+def test_a_table_that_is_too_wide(ways: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is cut off or broken: it can be copied."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "dumb")
+    rows = [Row("0316cdeb-38b8-4ae2-a802-db68714c3238"), Row("x" * 50, "")]
+    columns: list[output.Column] = [("token", lambda r: r.name), ("", lambda _: "mine")]
+    columns += [("state", lambda r: r.state), ("kind", lambda _: "a" * 30), ("n", lambda _: 1)]
+    if ways == "its own":
+        output.table(rows, columns, empty="")
+        assert terminal.getvalue() == (
+            "0316cdeb-38b8-4ae2-a802-db68714c3238\n"
+            f"    mine · state on\n    kind {'a' * 30}\n    n 1\n"
+            f"{'x' * 50}\n    mine\n    kind {'a' * 30}\n    n 1\n"
+        )
+        return
+    asked: list[int] = []
+    output.table(rows, columns, empty="", narrow=asked.append)
+    assert (asked, terminal.getvalue()) == ([40], "")
+
+
 def test_an_empty_table_is_talk(capsys: pytest.CaptureFixture[str]) -> None:
     output.table([], [("name", str)], empty="nothing here")
     assert capsys.readouterr() == ("", "nothing here\n")
