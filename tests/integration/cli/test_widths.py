@@ -1,0 +1,47 @@
+"""Every list on a terminal of eighty letters: no line is longer, and no key is broken."""
+
+from itertools import pairwise
+
+import pytest
+
+from flagctl import output
+from tests.support.command_lines import CommandLine
+from tests.support.commands import commands
+from tests.support.installations import Installation
+
+# What the lists without an argument need besides.
+_MORE = {"rule list": ["theme", "--env", "dev"], "key list": ["--env", "dev"]}
+LISTS = [name for name, _ in commands() if name.split()[-1] == "list"]
+
+
+@pytest.fixture(scope="module")
+def full(seeded: Installation) -> CommandLine:
+    return CommandLine(seeded, seeded.environ())
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_every_list(full: CommandLine, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(LISTS) > 10
+    whole = {name: full.run(*name.split(), *_MORE.get(name, [])) for name in LISTS}
+    monkeypatch.setattr(output, "width", lambda: width)
+    for name in LISTS:
+        shown = full.run(*name.split(), *_MORE.get(name, []))
+        assert (shown.code, shown.stderr) == (0, whole[name].stderr), name
+        words = {word for line in shown.stdout.splitlines() for word in line.split()}
+        first = [line.split()[0] for line in whole[name].stdout.splitlines()[2:]]
+        assert set(first) <= words, name
+        long = [line for line in shown.stdout.splitlines() if len(line) > width]
+        # The address of an issuer is left whole, to be copied.
+        assert width < 80 or not [line for line in long if "urn:flagctl:" not in line], name
+
+
+def test_a_flag_in_many_environments(full: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "width", lambda: 40)
+    blocks = full.ok("show", "theme").split("environment ")[1:]
+    heads = [block.splitlines()[0].split() for block in blocks]
+    assert [name for head in heads for name in head] == ["dev", "staging", "prod", "locked"]
+    assert len(blocks) == 2
+    for before, after in pairwise(blocks):
+        assert before.endswith("\n\n")
+        assert "serves" in before
+        assert "serves" in after
