@@ -19,20 +19,22 @@ def full(seeded: Installation) -> CommandLine:
     return CommandLine(seeded, seeded.environ())
 
 
-@pytest.mark.parametrize("width", [80, 40])
-def test_every_list(full: CommandLine, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_list(full: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(LISTS) > 10
-    whole = {name: full.run(*name.split(), *_MORE.get(name, [])) for name in LISTS}
-    monkeypatch.setattr(output, "width", lambda: width)
     for name in LISTS:
-        shown = full.run(*name.split(), *_MORE.get(name, []))
-        assert (shown.code, shown.stderr) == (0, whole[name].stderr), name
-        words = {word for line in shown.stdout.splitlines() for word in line.split()}
-        first = [line.split()[0] for line in whole[name].stdout.splitlines()[2:]]
-        assert set(first) <= words, name
-        long = [line for line in shown.stdout.splitlines() if len(line) > width]
-        # The address of an issuer is left whole, to be copied.
-        assert width < 80 or not [line for line in long if "urn:flagctl:" not in line], name
+        words = [*name.split(), *_MORE.get(name, [])]
+        whole = full.run(*words)
+        for width in (80, 40):
+            with monkeypatch.context() as patch:
+                patch.setattr(output, "width", lambda width=width: width)
+                shown = full.run(*words)
+            assert (shown.code, shown.stderr) == (0, whole.stderr), name
+            lines = shown.stdout.splitlines()
+            first = {line.split()[0] for line in whole.stdout.splitlines()[2:]}
+            assert first <= {word for line in lines for word in line.split()}, name
+            # The address of an issuer is left whole, to be copied.
+            long = [line for line in lines if len(line) > 80 and "urn:flagctl:" not in line]
+            assert not long, name
 
 
 def test_a_flag_in_many_environments(full: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
