@@ -5,6 +5,7 @@ import re
 from typer._click.exceptions import BadOptionUsage, ClickException, NoSuchOption
 
 from core.names import closest
+from flagctl.output import printable
 
 
 def explained(error: ClickException) -> tuple[str, str]:
@@ -14,12 +15,12 @@ def explained(error: ClickException) -> tuple[str, str]:
     match error:
         case NoSuchOption(option_name=option) if option[1:2].isdigit():
             return (
-                f"there is no option {option}",
-                f"a value that begins with - stands at the end, after --: `… -- {option}`",
+                f"there is no option {printable(option)}",
+                f"a value that begins with - stands at the end, after --: `… -- {printable(option)}`",
             )
         case NoSuchOption(option_name=option):
             known = [name for p in context.command.params for name in p.opts] if context else []
-            return f"there is no option {option}", closest(option, known) or hint
+            return f"there is no option {printable(option)}", closest(option, known) or hint
         case BadOptionUsage(option_name=option) if "requires an argument" in error.message:
             return f"{option} needs a value", hint
     said = error.format_message()
