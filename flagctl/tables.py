@@ -68,7 +68,12 @@ def _with_room(rows: list[list[str]], room: int) -> list[list[str]]:
 
 def cut(text: str, room: int) -> str:
     """Its first letters, and a mark where there are more."""
-    return text if len(text) <= room else f"{text[: room - 1].rstrip()}…"
+    if wide(text) <= room:
+        return text
+    kept = text[: room - 1]
+    while wide(kept) > room - 1:  # letters of double width
+        kept = kept[:-1]
+    return f"{kept.rstrip()}…"
 
 
 def _below_each_other(headings: list[str], cells: list[list[str]], room: int) -> None:

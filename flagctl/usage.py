@@ -5,6 +5,7 @@ import re
 from typer._click.exceptions import BadOptionUsage, ClickException, NoSuchOption
 
 from core.names import closest
+from flagctl.output import printable
 
 
 def explained(error: ClickException) -> tuple[str, str]:
@@ -12,14 +13,13 @@ def explained(error: ClickException) -> tuple[str, str]:
     context = getattr(error, "ctx", None)
     hint = f"`{context.command_path} --help`" if context is not None else "see `flagctl --help`"
     match error:
-        case NoSuchOption(option_name=option) if option[1:2].isdigit():
-            return (
-                f"there is no option {option}",
-                f"a value that begins with - stands at the end, after --: `… -- {option}`",
-            )
         case NoSuchOption(option_name=option):
+            said = f"there is no option {printable(option)}"
+            if option[1:2].isdigit():
+                end = f"`… -- {printable(option)}`"
+                return said, f"a value that begins with - stands at the end, after --: {end}"
             known = [name for p in context.command.params for name in p.opts] if context else []
-            return f"there is no option {option}", closest(option, known) or hint
+            return said, closest(option, known) or hint
         case BadOptionUsage(option_name=option) if "requires an argument" in error.message:
             return f"{option} needs a value", hint
     said = error.format_message()

@@ -1,6 +1,7 @@
 """A standby that streams is promoted under a reader: it follows, back to what was replicated."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -55,21 +56,21 @@ def test_a_promoted_standby(
         there = host_of(Secret(second.url("x", "x", "x")))
         standby = moved(made, there)
         both = moved(made, f"{host_of(made.reader_url)},{there}")
-        settings = settings_for(both) | {"FLAGCTL_CHECK_INTERVAL": "0.1"}
+        settings = settings_for(both) | {"FLAGCTL_CHECK_INTERVAL": "0.3"}
         first = switch(made, "on", key="hidden")
         eventually(lambda: standby.revisions()["prod"] == first, "it is replicated")
         with pytest.raises(psycopg.Error, match="read-only transaction"):
             standby.run("UPDATE flagctl.flags SET key = key")
         with standby.session() as session:  # the same door: whoever acts is sealed there too
             assert session.actor.name == made.admin_email
-        alone = settings_for(standby, redis=False) | {"FLAGCTL_CHECK_INTERVAL": "0.1"}
+        alone = settings_for(standby, redis=False) | {"FLAGCTL_CHECK_INTERVAL": "0.3"}
         with running(tmp_path, alone) as replica:  # a reader may live on a standby as well
             kept = switch(made, "off", key="banner")
             wait_for(replica, prod.server_key, kept, within=10)
-        with (
-            running(tmp_path, settings) as reader,
-            traffic(reader.port, prod.server_key, is_whole, clients=2) as load,
-        ):
+        with ExitStack() as stack:
+            reader = stack.enter_context(running(tmp_path, settings))
+            wait_for(reader, prod.server_key, kept, within=10)
+            load = stack.enter_context(traffic(reader.port, prod.server_key, is_whole, clients=2))
             stop_following(standby)
             for state in ("off", "on", "off"):
                 lost = switch(made, state)

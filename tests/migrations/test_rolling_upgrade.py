@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -62,12 +62,12 @@ def test_no_read_fails_while_the_schema_goes_up_and_down(
     installation: Installation, tmp_path: Path, redis: bool
 ) -> None:
     prod = fill(installation)
-    settings = settings_for(installation, redis=redis) | {"FLAGCTL_CHECK_INTERVAL": "0.1"}
+    settings = settings_for(installation, redis=redis) | {"FLAGCTL_CHECK_INTERVAL": "0.3"}
     owner, prefix, this = installation.owner_url, installation.prefix, head()
-    with (
-        running(tmp_path, settings) as reader,
-        traffic(reader.port, prod.server_key, is_whole) as load,
-    ):
+    with ExitStack() as stack:
+        reader = stack.enter_context(running(tmp_path, settings))
+        wait_for(reader, prod.server_key, installation.revisions()["prod"], within=10)
+        load = stack.enter_context(traffic(reader.port, prod.server_key, is_whole))
         with next_release():
             with written_all_the_time(installation) as ended:
                 eventually(lambda: ended, "a write before the upgrade")

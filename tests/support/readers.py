@@ -193,8 +193,8 @@ def switch(installation: Installation, state: str, *, key: str = "dark_mode") ->
 
 
 def revision_at(reader: Reader, key: str) -> int:
-    """The revision that a reader serves."""
-    return int(reader.get("/v1/flags", key).headers["flagctl-revision"])
+    """The revision that a reader serves; -1 while it serves nothing yet."""
+    return int(reader.get("/v1/flags", key).headers.get("flagctl-revision", "-1"))
 
 
 def wait_for(reader: Reader, key: str, revision: int, *, within: float = 1.0) -> None:

@@ -15,6 +15,7 @@ import yaml
 
 from core.errors import ConfirmationNeededError
 from flagctl import output
+from flagctl.tables import cut
 
 
 class Colour(StrEnum):
@@ -101,6 +102,21 @@ def test_a_table_on_a_terminal_keeps_to_its_width(
     assert max(map(len, lines)) <= 80
     assert lines[2].startswith("new_checkout_of_the_shop   inherit ")
     assert lines[2].rstrip().endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "shown"),
+    [
+        ("a word", 6, "a word"),
+        ("a word", 4, "a w…"),
+        ("a word", 3, "a…"),
+        ("結帳流程", 8, "結帳流程"),
+        ("結帳流程", 7, "結帳流…"),
+        ("結帳流程", 6, "結帳…"),
+    ],
+)
+def test_cut(text: str, room: int, shown: str) -> None:
+    assert cut(text, room) == shown
 
 
 @pytest.mark.parametrize("ways", ["its own", "one of the caller's"])
