@@ -45,7 +45,8 @@ class Scope:
         """Raises Fault where it gets too much: a segment counts wherever it is named, because it
         is asked wherever it is named."""
         self.nodes += nodes
-        self.depth = max(self.depth, depth)
+        if depth > self.depth:
+            self.depth = depth
         if self.nodes > self.limits.nodes:
             raise Fault(f"more than {self.limits.nodes} conditions", limit="nodes")
         if self.depth > self.limits.depth:

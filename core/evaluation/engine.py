@@ -158,15 +158,15 @@ class _Compiler:
             return Program(flag, lambda _: off, off)
         subject = Subject(flag.key, flag.variants, flag.on_variant, flag.salt)
         targeting = compile_targeting(flag.targeting, subject, self._scope)
+        decide, constant = _decision(targeting, off)
+        if not targeting.requires:
+            return Program(flag, decide, constant, targeting=targeting)
         required = [(r, self._required(r)) for r in targeting.requires]
         asks = 1 + sum(program.asks for _, program in required)
         if asks > self._limits.asked:
             raise Fault(f"more than {self._limits.asked} flags to ask", "requires")
-        decide, constant = _decision(targeting, off)
-        if required:
-            gates = [(requirement, program.decide) for requirement, program in required]
-            decide, constant = _gated(gates, decide, off), None
-        return Program(flag, decide, constant, asks, targeting)
+        gates = [(requirement, program.decide) for requirement, program in required]
+        return Program(flag, _gated(gates, decide, off), None, asks, targeting)
 
     def _required(self, requirement: Requirement) -> Program:
         program = self._program(requirement.flag)

@@ -13,7 +13,7 @@ from core.auth.api_keys import KeyKind
 from core.db import translated
 from core.evaluation.conditions import named_segments
 from core.evaluation.ruleset import Ruleset, Segments
-from core.flag_versions import SERVED_VERSION
+from core.flag_versions import VERSIONED, version_of
 from core.models import (
     ApiKey,
     Config,
@@ -60,17 +60,8 @@ _ENVIRONMENT: Final = (
 _FLAGS: Final = (
     select(
         Flag.key,
-        Flag.type,
-        cast(Flag.variants, Text).label("variants"),
-        Flag.on_variant,
-        Flag.off_variant,
-        Flag.default_enabled,
         Flag.client_visible,
-        Flag.salt,
-        Flag.expires_at,
-        SERVED_VERSION,
-        Override.enabled.label("override_enabled"),
-        cast(Override.targeting, Text).label("targeting"),
+        *VERSIONED,
     )
     .join_from(
         Flag,
@@ -164,12 +155,13 @@ def _readable_flags(rows: Iterable[Any]) -> Iterable[Ruleset]:
     not take the environment with it."""
     for row in rows:
         try:
-            variants = _parse(row.variants)
-            targeting = None if row.targeting is None else _parse(row.targeting)
+            variants = _parse(row.variants_text)
+            stored = row.targeting_text
+            targeting = None if stored is None else _parse(stored)
         except (ValueError, RecursionError):
             _log.error("a flag has a value that cannot be served", extra={"flag": row.key})
             continue
-        own = row.override_enabled
+        own = row.own_enabled
         yield Ruleset(
             key=row.key,
             type=row.type,
@@ -181,7 +173,7 @@ def _readable_flags(rows: Iterable[Any]) -> Iterable[Ruleset]:
             salt=row.salt,
             client_visible=row.client_visible,
             expires_at=row.expires_at,
-            version=row.served_version,
+            version=version_of(row),
         )
 
 

@@ -1,8 +1,10 @@
 """What a load from Postgres has in it."""
 
+from itertools import product
 from typing import Any
 
 import pytest
+from psycopg.errors import CheckViolation
 
 from core.auth.api_keys import KeyKind, digest, generate
 from core.db import connect
@@ -245,3 +247,16 @@ def test_a_flags_version_changes_with_what_decides_its_value(installation: Insta
         login = connection.info.user
     installation.run(f"ALTER ROLE \"{login}\" SET TimeZone = 'Asia/Kolkata'")
     assert versions(installation) == before
+
+
+def test_a_time_that_no_reader_can_hold_is_not_stored(installation: Installation) -> None:
+    for statement in (
+        flags(f"(1, 'f', {BOOLEAN}, true, false, NULL)"),
+        "INSERT INTO flagctl.api_keys (organization_id, environment_id, name, kind, digest)"
+        f" VALUES (1, $prod, 'k', 'client', '\\x{'00' * 32}')",
+    ):
+        change(installation, statement)
+    moments = ("infinity", "-infinity", "294276-01-01Z", "4713-01-01Z BC")
+    for table, moment in product(("flags", "api_keys"), moments):
+        with pytest.raises(CheckViolation, match="is_a_moment"):
+            change(installation, f"UPDATE flagctl.{table} SET expires_at = '{moment}'")

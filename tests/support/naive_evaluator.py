@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import re2
@@ -212,10 +213,12 @@ def as_text(value: Json) -> str | None:
     """As JavaScript writes it; None for what is missing, a list or an object."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
-        return str(int(value))
     if is_number(value):
-        return re.sub(r"e([+-])0+", r"e\1", repr(value))
+        double = float(value)
+        if double.is_integer() and abs(double) < 1e21:
+            digits = f"{Decimal(repr(abs(double))):f}".removesuffix(".0")
+            return f"-{digits}" if double < 0 else digits
+        return re.sub(r"e([+-])0+", r"e\1", repr(double))
     return value if is_text(value) else None
 
 
