@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from readserver.errors import problem
 from readserver.write_watch import WriteWatch
@@ -45,7 +47,7 @@ class _Flow(FlowControl):
     is_holding = False
 
     def resume_reading(self) -> None:
-        if not self.is_holding and not self.write_paused:
+        if self.read_paused and not self.is_holding and not self.write_paused:
             super().resume_reading()
 
 
@@ -53,17 +55,37 @@ class BoundedProtocol(HttpToolsProtocol):
     """The parser keeps a head until it is complete, however long that takes and however large it
     is: here it gets 64 KB and its time. An idle connection is uvicorn's own time-out's."""
 
+    # Up to thirty attributes of an object Python keeps in a form that it finds fast. uvicorn has 28:
+    # ours stay apart.
+    __slots__ = (
+        "_body_timer",
+        "_fault",
+        "_had_body",
+        "_head_timer",
+        "_held",
+        "_is_body_open",
+        "_unfinished",
+        "_writes",
+    )
     _timeouts = Timeouts()
     _most_connections = MOST_CONNECTIONS
-    _fault: tuple[int, str] | None = None  # what ends it, once all before is answered
-    _held = b""  # what was read, and has to wait until there is room for its answers
-    _unfinished = 0  # bytes of the head (or the trailers) that is not complete yet
-    _head_timer: asyncio.TimerHandle | None = None
-    _body_timer: asyncio.TimerHandle | None = None
-    _is_body_open = False  # of the request whose head came last
-    _had_body = False
-    _writes: WriteWatch
     flow: _Flow
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._fault: tuple[int, str] | None = None  # what ends it, once all before is answered
+        self._held = b""  # what was read, and has to wait until there is room for its answers
+        self._unfinished = 0  # bytes of the head (or the trailers) that is not complete yet
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._body_timer: asyncio.TimerHandle | None = None
+        self._is_body_open = False  # of the request whose head came last
+        self._had_body = False
 
     # What the transport says
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
