@@ -80,7 +80,7 @@ def _run(found: Settings, sockets: serving.Sockets, place: Place | None = None) 
 
 async def _serve(found: Settings, sockets: serving.Sockets, place: Place | None) -> None:
     timeouts = Timeouts(header=found.header_timeout, body=found.body_timeout)
-    most = found.max_connections
+    most = int(min(found.max_connections, max(1, open_files.room_for_streams())))
     plain = bounded(timeouts, most)
     if place is not None:
         _stop_without_supervisor(place.lifeline)

@@ -12,6 +12,7 @@ with its bytes untouched; everything that is refused is refused there.
 5. `FastProtocol._answer` writes it, counts the request, and looks for the next one.
 """
 
+import asyncio
 from dataclasses import dataclass
 from time import perf_counter, time
 from typing import Final
@@ -260,8 +261,12 @@ def fast(
 class FastProtocol(BoundedProtocol):
     """A connection: what the fast lane does not answer, `BoundedProtocol` does."""
 
+    __slots__ = ("_answered_at",)
     _lane: Lane
-    _answered_at = 0.0  # by the loop's clock
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._answered_at = 0.0  # by the loop's clock
 
     def data_received(self, data: bytes) -> None:
         if self._is_at_rest():

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from readserver.answers import STREAM
 from readserver.errors import problem
@@ -47,7 +49,7 @@ class _Flow(FlowControl):
     is_holding = False
 
     def resume_reading(self) -> None:
-        if not self.is_holding and not self.write_paused:
+        if self.read_paused and not self.is_holding and not self.write_paused:
             super().resume_reading()
 
 
@@ -55,17 +57,39 @@ class BoundedProtocol(HttpToolsProtocol):
     """The parser keeps a head until it is complete, however long that takes and however large it
     is: here it gets 64 KB and its time. An idle connection is uvicorn's own time-out's."""
 
+    # Up to thirty attributes of an object Python keeps in a form that it finds fast. uvicorn has 28:
+    # ours stay apart.
+    __slots__ = (
+        "_body_timer",
+        "_fault",
+        "_had_body",
+        "_had_stream",
+        "_head_timer",
+        "_held",
+        "_is_body_open",
+        "_unfinished",
+        "_writes",
+    )
     _timeouts = Timeouts()
     _most_connections = MOST_CONNECTIONS
-    _held = b""  # what was read, and has to wait until there is room for its answers
-    _unfinished = 0  # bytes of the head (or the trailers) that is not complete yet
-    _head_timer: asyncio.TimerHandle | None = None
-    _body_timer: asyncio.TimerHandle | None = None
-    _is_body_open = False  # of the request whose head came last
-    _had_body = False
-    _had_stream = False
-    _writes: WriteWatch
     flow: _Flow
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._fault: tuple[int, str] | None = None  # what ends it, once all before is answered
+        self._held = b""  # what was read, and has to wait until there is room for its answers
+        self._unfinished = 0  # bytes of the head (or the trailers) that is not complete yet
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._body_timer: asyncio.TimerHandle | None = None
+        self._is_body_open = False  # of the request whose head came last
+        self._had_body = False
+        self._had_stream = False
 
     # What the transport says
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -89,6 +113,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """A read has up to 256 KB: hundreds of requests, of which the parser gets as many as may
         wait for an answer."""
+        if self._fault is not None:
+            return
         waiting = len(self.pipeline)
         if self._held or self.flow.write_paused or waiting >= MOST_UNANSWERED:
             self._hold(data)
@@ -97,7 +123,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._take(data)
             return
         start = 0
-        while start < len(data) and not self.transport.is_closing():
+        while start < len(data) and self._fault is None and not self.transport.is_closing():
             if self.flow.write_paused or len(self.pipeline) >= MOST_UNANSWERED:
                 self._hold(data[start:])
                 return
@@ -111,7 +137,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._unfinished + len(data) <= LARGEST_HEAD:
             self._feed(data)
             return
-        while data and not self.transport.is_closing():
+        while data and self._fault is None and not self.transport.is_closing():
             room = min(LARGEST_HEAD - self._unfinished, _PIECE)
             if room <= 0:
                 self._refuse(431, "the head of the request has more than 64 KB")
@@ -162,9 +188,13 @@ class BoundedProtocol(HttpToolsProtocol):
         super().shutdown()
 
     def on_response_complete(self) -> None:
+        is_last = not self.pipeline
         HttpToolsProtocol.on_response_complete(self)
         if self.transport.is_closing():
             self._writes.start()
+        elif self._fault is not None and is_last:
+            self._say(*self._fault)
+            self._close()
         elif self._held and len(self.pipeline) <= MOST_UNANSWERED // 2:
             self.loop.call_soon(self._go_on)
 
@@ -223,18 +253,26 @@ class BoundedProtocol(HttpToolsProtocol):
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _can_refuse(self) -> bool:
-        """Whether an answer written now would be taken for the one to the request at fault."""
-        if self._is_head_open():
-            return not self._is_answering()
-        return not self.pipeline and not self.cycle.response_started
-
     def _refuse(self, status: int, detail: str) -> None:
-        if self._can_refuse() and not self.transport.is_closing():
-            body, headers = problem(status, detail)
-            lines = [b"%b: %b\r\n" % header for header in [*headers, (b"connection", b"close")]]
-            self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
-        self._close()
+        """Whatever came before the fault is answered first: an answer written now would be taken
+        for the one to that."""
+        if self.transport.is_closing():
+            return
+        is_head_open, is_answering = self._is_head_open(), self._is_answering()
+        if is_head_open and is_answering:
+            self._fault = status, detail
+        elif not is_head_open and self.pipeline:
+            self.pipeline.popleft()  # the one at fault, which nobody has begun with
+            self._fault = status, detail
+        else:
+            if is_head_open or not self.cycle.response_started:
+                self._say(status, detail)
+            self._close()
+
+    def _say(self, status: int, detail: str) -> None:
+        body, headers = problem(status, detail)
+        lines = [b"%b: %b\r\n" % header for header in [*headers, (b"connection", b"close")]]
+        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
 
     def _close(self) -> None:
         """What was answered is still sent; nothing else is."""

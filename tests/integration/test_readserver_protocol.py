@@ -1,6 +1,7 @@
 """What a peer may leave unfinished or unread, over real sockets and uvicorn's real parser."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -281,12 +282,19 @@ def test_a_fault_after_good_requests_is_not_taken_for_their_answer() -> None:
         await app(scope, receive, send)
 
     async def test(connect: Connect) -> None:
-        peer = await connect()
-        peer[1].write(padded(100) + b"nonsense\r\n\r\n")
-        assert await peer[0].read() == b""
+        broken = CHUNKED + b"xyz\r\n"
+        peers = [await connect() for _ in range(3)]
+        for peer, fault in zip(peers, (b"nonsense\r\n\r\n", broken, padded(70_000)), strict=True):
+            peer[1].write(padded(100) * 3 + fault + padded(100))
+        while len(made) < len(peers) or any(protocol._fault is None for protocol in made):
+            await asyncio.sleep(0)
         held.set()
+        for peer, status in zip(peers, (b"400", b"400", b"431"), strict=True):
+            said = re.findall(rb"HTTP/1.1 (\d+)", await peer[0].read())
+            assert said == [b"200"] * 3 + [status]
 
-    serving(test, app=slow_app)
+    made: set[Any] = set()
+    serving(test, app=slow_app, made=made)
 
 
 def test_a_chunk_with_an_endless_extension() -> None:
