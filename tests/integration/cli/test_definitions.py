@@ -1,10 +1,10 @@
 """flagctl db check and doctor grants see what somebody did to functions and triggers."""
 
 import pytest
+from sqlalchemy import Connection
 
 from core.errors import ConflictError
-from core.services import definitions
-from core.services.schema import as_owner
+from core.services import definitions, flags, schema
 from tests.support.command_lines import CommandLine
 from tests.support.installations import Installation
 
@@ -66,14 +66,23 @@ def test_what_was_done_to_functions_and_triggers(cli: CommandLine) -> None:
     assert lines(made) == set()
 
 
-def test_a_check_leaves_nothing_behind_and_stops_nobody(installation: Installation) -> None:
+def test_a_check_leaves_nothing_behind_and_stops_nobody(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     schemas = "SELECT nspname, oid FROM pg_namespace ORDER BY 1"
-    before = installation.ask(schemas)
-    with installation.session():
-        assert lines(installation) == set()
+    before, run = installation.ask(schemas), schema.run_migrations
+
+    def run_and_write(connection: Connection) -> None:
+        run(connection)
+        with installation.change() as change:
+            flags.create_flag(change, flags.Definition("meanwhile"))
+
+    monkeypatch.setattr(schema, "run_migrations", run_and_write)
+    assert lines(installation) == set()
     assert installation.ask(schemas) == before
+    assert installation.ask("SELECT key FROM flagctl.flags") == [("meanwhile",)]
     with (
-        as_owner(installation.owner_url, installation.prefix),
+        schema.as_owner(installation.owner_url, installation.prefix),
         pytest.raises(ConflictError, match="another upgrade is running"),
     ):
         lines(installation)
