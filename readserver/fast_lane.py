@@ -214,6 +214,7 @@ class Lane:
             return None
         if entry.limited is not None and not self._may_ask(entry.limited, head, client):
             return None
+        self._counts.responses[head.route, 200 if head.known is None else 304] += 1
         if head.known is None:
             self._counts.memory_hits += 1
             return b"".join((self._starts[200], answer.lines, answer.body))

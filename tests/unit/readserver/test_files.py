@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from core.snapshot.codec import FORMAT
 from readserver.stores import files
 from readserver.stores.files import DamagedError, FileStore, Kept
 from tests.support.snapshots import ENVIRONMENT_ID, snapshot
@@ -74,6 +75,9 @@ def test_only_something_newer_replaces(
     assert store.read(ENVIRONMENT_ID) == (offered if wins else first)
 
 
+THIS_FORMAT = b'{"format":%d,' % FORMAT
+
+
 def rewritten(path: Path, old: bytes, new: bytes) -> None:
     """Other bytes, with a digest that fits."""
     data = path.read_bytes().partition(b"\n")[2]
@@ -101,7 +105,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut": (lambda p: p.write_bytes(p.read_bytes()[:-10]), "damaged"),
     "empty": (lambda p: p.write_bytes(b""), "damaged"),
     "noise": (lambda p: p.write_bytes(os.urandom(1_000)), "damaged"),
-    "newer format": (lambda p: rewritten(p, b'{"format":2,', b'{"format":3,'), "its format is"),
+    "newer format": (lambda p: rewritten(p, THIS_FORMAT, b'{"format":99,'), "its format is"),
     "no snapshot": (lambda p: rewritten(p, b'"flags"', b'"flogs"'), "not a whole snapshot"),
     "another's": (lambda p: rewritten(p, ENVIRONMENT_ID.encode(), b"f" * 16), "of another"),
     "readable": (lambda p: p.chmod(0o640), "others may read"),
