@@ -8,6 +8,7 @@ from psycopg.errors import CheckViolation
 
 from core.auth.api_keys import KeyKind, digest, generate
 from core.db import connect
+from core.snapshot import codec
 from core.snapshot.document import Snapshot, Version
 from core.snapshot.load import STATE_SQL, load, state_of
 from readserver.answers import CONFIGS, FLAGS, prepare
@@ -242,11 +243,22 @@ def test_a_flags_version_changes_with_what_decides_its_value(installation: Insta
         assert found["g"] == first["g"]
         seen.add(found["f"])
     assert len(seen) == 8
-    before = versions(installation)
+
+
+def test_a_snapshot_is_the_same_in_every_time_zone(installation: Installation) -> None:
+    change(installation, flags(f"(1, 'f', {BOOLEAN}, true, false, NULL)"))
+    change(installation, "UPDATE flagctl.flags SET expires_at = '2999-01-31Z'")
+    before = load_prod(installation)
     with installation.connect("reader") as connection:
         login = connection.info.user
-    installation.run(f"ALTER ROLE \"{login}\" SET TimeZone = 'Asia/Kolkata'")
-    assert versions(installation) == before
+    try:  # the login is that of other tests too
+        installation.run(f"ALTER ROLE \"{login}\" SET TimeZone = 'Asia/Kolkata'")
+        found = load_prod(installation)
+    finally:
+        installation.run(f'ALTER ROLE "{login}" RESET TimeZone')
+    assert isinstance(found, Snapshot)
+    assert isinstance(before, Snapshot)
+    assert codec.encode(found) == codec.encode(before)
 
 
 def test_a_time_that_no_reader_can_hold_is_not_stored(installation: Installation) -> None:
