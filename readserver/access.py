@@ -43,7 +43,7 @@ async def admit(provider: Provider, limit: ClientLimit, scope: Scope) -> Admitte
 
 def staleness(truth: Truth) -> tuple[Header, ...]:
     """The headers of an answer whose source cannot be reached."""
-    if not truth.is_stale:
+    if truth.is_reachable:
         return ()
     age = str(int(truth.age_seconds)).encode()
     return ((b"age", age), (b"flagctl-stale", b"true"))

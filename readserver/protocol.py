@@ -55,8 +55,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """The parser keeps a head until it is complete, however long that takes and however large it
     is: here it gets 64 KB and its time. An idle connection is uvicorn's own time-out's."""
 
-    # Up to thirty attributes of an object Python keeps in a form that it finds fast. uvicorn has 28:
-    # ours stay apart.
+    # Up to thirty attributes of an object Python keeps in a form that it finds fast, and uvicorn
+    # has 28: ours stay apart.
     __slots__ = (
         "_body_timer",
         "_fault",
