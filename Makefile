@@ -53,13 +53,17 @@ test-pooler: $(VENV)/.dev ## The command line and a reader through PgBouncer, wh
 	@sh tests/poolers.sh $(BIN)/pytest -q tests/poolers
 
 .PHONY: test-clients
-test-clients: $(VENV)/.dev $(VENV)/.clients ## OpenFeature's JavaScript clients against a read server; wants Node 20 and npm
+test-clients: $(VENV)/.dev $(VENV)/.clients ## OpenFeature's JavaScript clients against a read server; wants Node 20.18 or later and npm
 	@FLAGCTL_TEST_CLIENTS="$(CURDIR)/$(VENV)/clients" $(BIN)/pytest -q tests/clients
 
 .PHONY: fuzz
 fuzz: $(VENV)/.dev ## Try FUZZ=100000 altered tokens for one verdict, and 50000 requests for faults
 	@FLAGCTL_TEST_FUZZ=$(or $(FUZZ),100000) $(BIN)/pytest -q tests/integration/test_verdicts_fuzz.py
 	@FLAGCTL_TEST_FUZZ=$(or $(FUZZ),50000) $(BIN)/pytest -q tests/integration/test_readserver_fuzz.py
+
+.PHONY: chaos
+chaos: $(VENV)/.dev ## Random faults under load for MINUTES=10, with every answer checked; SEED=n repeats
+	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure, as ratios within one run; takes minutes, wants wrk and nginx
@@ -88,7 +92,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $(VENV)/.run $@
 
 $(VENV)/.clients: tests/clients/package.json | $(VENV)/.dev
-	@command -v npm >/dev/null 2>&1 || { echo "the JavaScript clients need Node 20 and npm" >&2; exit 1; }
+	@command -v npm >/dev/null 2>&1 || { echo "the JavaScript clients need Node 20.18 or later and npm" >&2; exit 1; }
 	@mkdir -p $(VENV)/clients && cp tests/clients/package.json $(VENV)/clients/
 	@npm install --prefix $(VENV)/clients --no-package-lock --no-audit --no-fund --loglevel=error >&2
 	@touch $@

@@ -1,8 +1,8 @@
 """The one door to Postgres: an authenticated transaction, for reads as for writes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -21,20 +21,29 @@ _BOUNDS = (
     " set_config('idle_in_transaction_session_timeout', '30s', true),"
     " set_config('transaction_read_only', :read_only, true),"
 )
-_VERSION = "(SELECT v.version_num FROM flagctl.schema_version v) AS schema_version"
-_BEGIN = text(
-    f"{_BOUNDS} flagctl.begin_change(:token, :organization, :reason, :client_version) AS change,"
-    f" {_VERSION}"
+_BEGIN = (
+    f"{_BOUNDS} flagctl.begin_change(:token, :organization, :reason, :client_version) AS change"
 )
+_STATE_OF = "flagctl.state_of(:flag, :environment)"
+_BEGIN_ALONE = text(_BEGIN)
+_BEGIN_AT_SPOT = text(f"{_BEGIN}, {_STATE_OF} AS state")
 _BEGIN_AS_OWNER = text(
-    f"{_BOUNDS} flagctl.begin_owner_change(:organization, :reason, :client_version) AS change,"
-    f" {_VERSION}"
+    f"{_BOUNDS} flagctl.begin_owner_change(:organization, :reason, :client_version) AS change"
 )
+_STATE = text(f"SELECT {_STATE_OF}")
 CLIENT_VERSION = f"flagctl/{core.__version__}"
 _BECOME_OWNER = text(
     "SELECT CASE WHEN pg_has_role(session_user, to_regrole(:role), 'MEMBER')"
     " THEN set_config('role', :role, true) END"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A flag in an environment, by their keys."""
+
+    flag: str
+    environment: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,9 @@ class Session:
     change_id: UUID
     schema_version: str
     is_locked: bool  # whether it has the organization's lock, which every write needs
+    # Answers that came with those to other questions, good until the next statement: each way to
+    # Postgres and back that a write does without counts.
+    _ahead: dict[Hashable, Any] = field(default_factory=dict)
 
     def execute(
         self,
@@ -56,8 +68,21 @@ class Session:
         parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     ) -> CursorResult[Any]:
         """Run a statement; what Postgres refuses is raised as one of our errors."""
+        self._ahead.clear()
         with translated():
             return self.connection.execute(statement, parameters)
+
+    def foresee(self, question: Hashable, answer: Any) -> None:
+        """Keep an answer that came along, until the next statement."""
+        self._ahead[question] = answer
+
+    def foreseen(self, question: Hashable, ask: Callable[[], Any]) -> Any:
+        """The answer that came along already, else what `ask` brings."""
+        return self._ahead[question] if question in self._ahead else ask()
+
+    def state_of(self, spot: Spot) -> Any:
+        """The document of `flagctl.state_of`; None where the flag or the environment is missing."""
+        return self.foreseen(spot, lambda: self.execute(_STATE, asdict(spot)).scalar_one())
 
 
 @contextmanager
@@ -68,6 +93,7 @@ def session(
     organization: str | None = None,
     reason: str | None = None,
     read_only: bool = True,
+    spot: Spot | None = None,
 ) -> Iterator[Session]:
     """Open a transaction in the name of the token's bearer, whom Postgres verifies; rolled back
     unless committed inside.
@@ -77,7 +103,12 @@ def session(
     tokens.origin(token.reveal())  # what cannot be a token is refused without a connection
     with connect(url, application_name="flagctl") as connection:
         yield begin(
-            connection, token, organization=organization, reason=reason, read_only=read_only
+            connection,
+            token,
+            organization=organization,
+            reason=reason,
+            read_only=read_only,
+            spot=spot,
         )
 
 
@@ -88,10 +119,15 @@ def begin(
     organization: str | None = None,
     reason: str | None = None,
     read_only: bool = True,
+    spot: Spot | None = None,
 ) -> Session:
-    """The same on a connection that is open; its transaction ends with commit or rollback."""
+    """The same on a connection that is open; its transaction ends with commit or rollback. What is
+    at the `spot` is asked for in the same breath."""
     parameters = {"token": token.reveal(), "organization": organization, "reason": reason}
-    return _begin(connection, _BEGIN, parameters | {"read_only": "on" if read_only else "off"})
+    parameters["read_only"] = "on" if read_only else "off"
+    if spot is None:
+        return _begin(connection, _BEGIN_ALONE, parameters)
+    return _begin(connection, _BEGIN_AT_SPOT, parameters | asdict(spot), spot)
 
 
 @contextmanager
@@ -107,7 +143,12 @@ def owner_session(
         yield _begin(connection, _BEGIN_AS_OWNER, parameters)
 
 
-def _begin(connection: Connection, statement: Executable, parameters: dict[str, Any]) -> Session:
+def _begin(
+    connection: Connection,
+    statement: Executable,
+    parameters: dict[str, Any],
+    spot: Spot | None = None,
+) -> Session:
     with translated():
         row = connection.execute(statement, parameters | {"client_version": CLIENT_VERSION}).one()
     change: dict[str, Any] = row.change
@@ -121,6 +162,7 @@ def _begin(connection: Connection, statement: Executable, parameters: dict[str, 
         change["organization"],
         change["key_pattern"],
         UUID(change["change_id"]),
-        row.schema_version,
+        change["schema_version"],
         change.get("is_locked", False),
+        {} if spot is None else {spot: row.state},
     )

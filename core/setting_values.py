@@ -11,6 +11,9 @@ from typing import Any, Final
 Network = IPv4Network | IPv6Network
 # As browsers send it: no path, no default port, a host in ASCII.
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_PUBLIC_URL: Final = re.compile(
+    r"https?://(?:[A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?"
+)
 _DEFAULT_PORT: Final = re.compile(r"http://.*:80|https://.*:443")
 
 
@@ -64,6 +67,12 @@ def networks(text: str) -> tuple[Network, ...]:
                 f"{item!r} is neither an address nor a network, as in 10.0.0.7, 10.0.0.0/8"
             ) from None
     return tuple(found)
+
+
+def check_public_url(text: str) -> None:
+    """Where clients reach the read server: an origin, and the path that a proxy adds."""
+    if _PUBLIC_URL.fullmatch(text) is None:
+        raise ValueError("it is https://flags.example.com, with a path if a proxy adds one")
 
 
 def _items(text: str) -> list[str]:

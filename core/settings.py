@@ -7,13 +7,13 @@ Order: environment, `.flagctl/config.toml` in this directory or the nearest pare
 import os
 import stat
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from core.errors import InvalidInputError, NotFoundError, UnauthenticatedError
-from core.setting_values import Bounds, Network, networks, origins
+from core.setting_values import Bounds, Network, check_public_url, networks, origins
 
 PROJECT_FOLDER: Final = ".flagctl"
 FILE_NAME: Final = "config.toml"
@@ -54,12 +54,14 @@ TEXTS: Final = frozenset(
     {
         "token_file",
         "key_folder",
+        "last_good_folder",
         "org",
         "env",
         "output",
         "role_prefix",
         "listen",
         "admin_listen",
+        "public_url",
         "log_level",
         "fast_lane",
         "login_issuer",
@@ -72,7 +74,21 @@ NUMBERS: Final = {
     "client_rate": Bounds(0.01, 100_000, "requests a second"),
     "client_burst": Bounds(1, 100_000, "requests"),
     "header_timeout": Bounds(0.05, 600, "seconds"),
+    "metrics_environments": Bounds(0, 10_000, "environments"),
+    "metrics_evaluations": Bounds(0, 100_000, "series"),
     "body_timeout": Bounds(0.05, 3_600, "seconds"),
+    # What may be written; at most what readers take (core/evaluation/limits.py).
+    "condition_depth": Bounds(1, 64, "levels", whole=True),
+    "condition_parts": Bounds(1, 10_000, "conditions", whole=True),
+    "list_values": Bounds(1, 100_000, "values", whole=True),
+    "flag_rules": Bounds(1, 10_000, "rules", whole=True),
+    # What a reader takes with a question.
+    "context_depth": Bounds(1, 64, "levels", whole=True),
+    "context_bytes": Bounds(1_024, 16_777_216, "bytes", whole=True),
+    "stream_limit": Bounds(0, 1_000_000, "streams", whole=True),
+    "stream_key_limit": Bounds(0, 1_000_000, "streams", whole=True),
+    "stream_heartbeat": Bounds(0.05, 600, "seconds"),
+    "stream_rate": Bounds(1, 1_000_000, "streams a second"),
     "max_connections": Bounds(1, 1_000_000, "connections", whole=True),
     "max_environments": Bounds(1, 1_000_000, "environments", whole=True),
     "workers": Bounds(1, 256, "processes", whole=True),
@@ -128,6 +144,7 @@ class Settings:
     token: Secret | None = None
     token_file: str | None = None
     key_folder: str | None = None
+    last_good_folder: str | None = None
     key_passphrase: Secret | None = None
     api_key: Secret | None = None
     org: str | None = None
@@ -136,6 +153,7 @@ class Settings:
     role_prefix: str = "flagctl"
     listen: str = "127.0.0.1:8000"
     admin_listen: str | None = None
+    public_url: str | None = None  # without a slash at its end
     log_level: str = "info"
     login_issuer: str | None = None
     login_client_id: str | None = None
@@ -147,10 +165,22 @@ class Settings:
     trusted_proxies: tuple[Network, ...] = ()
     header_timeout: float = 10.0  # seconds
     body_timeout: float = 30.0  # seconds
+    condition_depth: int = 32
+    condition_parts: int = 1_000
+    list_values: int = 10_000
+    flag_rules: int = 1_000
+    context_depth: int = 32
+    context_bytes: int = 1_048_576
+    stream_limit: int = 10_000  # streams of a process
+    stream_key_limit: int = 5_000  # of them, of one API key
+    stream_heartbeat: float = 15.0  # seconds
+    stream_rate: float = 2_000.0  # streams a second that are told of a change
     fast_lane: str = "on"
     max_connections: int = 20_000  # for each listener of each process
     max_environments: int = 1_000  # in the memory of each process
     workers: int = 1  # processes
+    metrics_environments: float = 100  # that have series of their own
+    metrics_evaluations: float = 0  # series, by flag and variant
     sources: Mapping[str, Source] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     libpq_password: str | None = None  # the variable that libpq would take one from
@@ -208,6 +238,12 @@ class Settings:
         if self.key_folder is None:
             return None
         return self.sources["key_folder"].file(self.key_folder)
+
+    def last_good_folder_path(self) -> Path | None:
+        """Where a read server keeps its last good snapshots, if anywhere."""
+        if self.last_good_folder is None:
+            return None
+        return self.sources["last_good_folder"].file(self.last_good_folder)
 
     def for_login(self, name: str, *, option: str) -> str:
         """A setting of `flagctl login`. Raises InvalidInputError when there is none, and for one of
@@ -277,6 +313,25 @@ def load(environ: Mapping[str, str], directory: Path, *, context: str | None = N
             f"there is no context {wanted!r}",
             hint=f"contexts are tables [contexts.NAME] in {FILE_NAME}",
         )
+    values, origins = _merged(sources, faults)
+    return Settings(
+        **values,
+        sources=origins,
+        warnings=tuple(warnings),
+        libpq_password=next((v for v in _LIBPQ_PASSWORDS if environ.get(v)), None),
+    )
+
+
+def check_environment(environ: Mapping[str, str]) -> None:
+    """Raise InvalidInputError that lists every fault of these variables. No file is read."""
+    faults: list[str] = []
+    _merged([Source(ENVIRONMENT, values=_from_environment(environ, faults))], faults)
+
+
+def _merged(
+    sources: Sequence[Source], faults: list[str]
+) -> tuple[dict[str, Any], dict[str, Source]]:
+    """Values and where each comes from; the first source is the strongest."""
     values: dict[str, Any] = {}
     origins: dict[str, Source] = {}
     for source in reversed(sources):
@@ -292,12 +347,7 @@ def load(environ: Mapping[str, str], directory: Path, *, context: str | None = N
                 faults.append(f"{name} in {source.name}: {error}")
     if faults:
         raise InvalidInputError("these settings are not valid:\n  " + "\n  ".join(faults))
-    return Settings(
-        **values,
-        sources=origins,
-        warnings=tuple(warnings),
-        libpq_password=next((v for v in _LIBPQ_PASSWORDS if environ.get(v)), None),
-    )
+    return values, origins
 
 
 def files(environ: Mapping[str, str], directory: Path, warnings: list[str]) -> list[Path]:
@@ -331,6 +381,9 @@ def _parse(name: str, raw: Any) -> Any:
         raise ValueError(f"it is one of {', '.join(_SWITCH)}")
     if name in ("listen", "admin_listen"):
         parse_address(raw)
+    if name == "public_url":
+        check_public_url(raw)
+        return raw.rstrip("/")
     if name.endswith("database_url") and not raw.startswith(("postgresql://", "postgres://")):
         raise ValueError("it starts with postgresql://")
     if name == "redis_url" and not raw.startswith(("redis://", "rediss://", "unix://")):

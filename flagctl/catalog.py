@@ -46,6 +46,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "History and people": {
         "audit": ("audit:app", "Who changed what, when and why: list, show."),
+        "watch": ("watch:watch", "Follow changes as they come, until Ctrl-C."),
         "whoami": ("members:whoami", "Show who the token says you are, and your roles."),
         "login": ("login:login", "Log in at your company's issuer; prints a token."),
         "member": ("members:app", "Members and their roles: add, list, remove."),
@@ -60,6 +61,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Installation": {
         "dev": ("dev:dev", "Run everything here, with an embedded Postgres and Redis."),
         "serve": ("serve:serve", "Run the read server."),
+        "readers": ("readers:readers", "List the read servers that are up, and what they serve."),
         "init": ("init:init", "Set up an empty database: schema, signing key, first admin."),
         "issuer": ("issuers:app", "Issuers of your own: add, refresh, list, remove."),
         "signing-key": (
@@ -72,7 +74,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "context": ("contexts:app", "Several installations in one file: list, use, show."),
         "db": ("db:app", "The schema: upgrade, status, check, grants, new-epoch."),
-        "cache": ("cache:app", "The copies in Redis, and who may do what there: acl."),
+        "cache": (
+            "cache:app",
+            "The copies in Redis, and who may do what there: acl, status, verify, repair, flush.",
+        ),
     },
 }
 ENTRIES = {name: entry for section in SECTIONS.values() for name, entry in section.items()}

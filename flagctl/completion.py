@@ -83,6 +83,10 @@ def states(incomplete: str) -> list[str]:
     return [state for state in ("on", "off", "inherit") if state.startswith(incomplete)]
 
 
+def states_listed(incomplete: str) -> list[str]:
+    return [*states(incomplete), *(["expired"] if "expired".startswith(incomplete) else [])]
+
+
 def contexts(incomplete: str) -> list[str]:
     def find() -> list[str]:
         from core import settings

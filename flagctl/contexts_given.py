@@ -24,9 +24,14 @@ def context_of(pairs: list[str] | None, file: str | None, key: str | None) -> di
     return context
 
 
-def contexts_in(file: str) -> Iterator[dict[str, Any]]:
-    """Each line of a file of JSON lines. Raises InvalidInputError that names the line."""
-    for number, line in enumerate(_read(file).splitlines(), 1):
+def lines_of(file: str) -> list[str]:
+    """The lines of a file; - is stdin. Raises InvalidInputError."""
+    return _read(file).splitlines()
+
+
+def contexts_in(lines: list[str], file: str) -> Iterator[dict[str, Any]]:
+    """Each of its lines, as JSON. Raises InvalidInputError that names the line."""
+    for number, line in enumerate(lines, 1):
         if line.strip():
             yield _object(line, what=f"line {number} of {file}")
 

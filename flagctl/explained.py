@@ -17,6 +17,10 @@ def lines(explanation: Explanation) -> Iterator[str]:
     """What was asked, in order; the winner is marked with an arrow."""
     if explanation.fault is not None:
         yield f"cannot be read: {explanation.fault}"
+    if explanation.expired_at is not None:
+        moment = explanation.expired_at
+        yield f"→ it expired on {moment:%Y-%m-%d %H:%M:%S} UTC: the off variant"
+        return
     if not explanation.enabled:
         yield "→ it is off: the off variant"
         return

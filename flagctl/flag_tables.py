@@ -4,18 +4,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flagctl import output
+from flagctl.side_by_side import side_by_side
 from flagctl.times import relative
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from core.queries.flags import FlagDetail, FlagState, FlagSummary
+    from core.queries.flags import FlagDetail, FlagSummary
 
 
 def print_flags(flags: "list[FlagSummary]") -> None:
     environments = list(flags[0].states) if flags else []
     columns: list[output.Column] = [
-        ("flag", lambda f: f"{f.key} (archived)" if f.archived else f.key),
+        ("flag", lambda f: f"{f.key}{_mark(f)}"),
         ("type", lambda f: f.type),
     ]
     columns += [(name, _state_in(name)) for name in environments]
@@ -36,7 +37,8 @@ def print_flag(flag: "FlagDetail") -> None:
             ("tags", flag.tags),
             ("default", flag.default),
             ("client visible", flag.client_visible),
-            ("expires", _when(flag.expires_at)),
+            ("expired" if flag.expired else "expires", _when(flag.expires_at)),
+            ("permanent", flag.permanent or ""),
             ("archived", _when(flag.archived_at)),
             ("changed", _when(flag.updated_at)),
             ("version", flag.version),
@@ -55,23 +57,27 @@ def print_flag(flag: "FlagDetail") -> None:
         ],
         empty="",
     )
-    output.line("")
-    output.table(
+    if flag.environments:
+        output.line("")
+    side_by_side(
         flag.environments,
+        ("environment", lambda s: s.environment),
         [
-            ("environment", lambda s: s.environment),
             ("state", lambda s: s.state),
-            ("serves", _served),
+            ("serves", lambda s: s.variant),
+            ("rollout", lambda s: "" if s.percent == 100 else f"{s.percent:g} %"),
             ("rules", lambda s: s.rules or ""),
+            ("revision", lambda s: s.revision),
             ("changed", lambda s: relative(s.updated_at)),
         ],
-        empty="no environments",
+        empty="no environments; `flagctl env create KEY` makes one",
     )
 
 
-def _served(state: "FlagState") -> str:
-    share = "" if state.percent == 100 else f" for {state.percent:g} %"
-    return f"{state.variant} = {_json(state.value)}{share}"
+def _mark(flag: "FlagSummary") -> str:
+    if flag.archived:
+        return " (archived)"
+    return " (expired)" if flag.expired else ""
 
 
 def _when(moment: "datetime | None") -> str:

@@ -53,22 +53,22 @@ class RootGroup(TyperGroup):
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> Any:
         arguments = list(sys.argv[1:] if args is None else args)
-        extra |= {"standalone_mode": False, "obj": State()}
+        state = State()
+        extra |= {"standalone_mode": False, "obj": state}
         defer_adapters(self)  # here, since Typer adds the parameters for completion late
         if completion.is_asked_for():
             completion.in_silence(lambda: super(RootGroup, self).main([], prog_name, **extra))
         try:
             _check_text(arguments)
             result = super().main(arguments, prog_name, **extra)
+            state.finish()
         except NoArgsIsHelpError as error:
             output.line(error.ctx.get_help() if error.ctx else "")
             result = 0
         except ClickException as error:
-            context = getattr(error, "ctx", None)
-            hint = f"`{context.command_path} --help`" if context is not None else ""
-            if (option := getattr(error, "option_name", "")) and option[1:2].isdigit():
-                hint = f"a value that begins with - stands at the end, after --: `… -- {option}`"
-            _end("usage", error.format_message(), hint, ExitCode.INVALID_INPUT, arguments)
+            from flagctl.usage import explained  # deferred: what is typed right needs none of it
+
+            _end("usage", *explained(error), ExitCode.INVALID_INPUT, arguments)
         except FlagctlError as error:
             _end(error.code, error.message, error.hint, exit_code(error), arguments)
         except typer.Abort:

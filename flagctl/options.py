@@ -34,12 +34,13 @@ Function = TypeVar("Function", bound=Callable[..., None])
 
 
 def writing(function: Function) -> Function:
-    """Mark a command that writes: it gets `--reason`, `--dry-run`, `--if-revision` and `--yes`."""
+    """Mark a command that writes: it gets `--reason`, `--dry-run`, `--wait` and others."""
     function.writes = True  # type: ignore[attr-defined]
     return function
 
 
 _DURATION = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
+_FIRST_YEAR, _LAST_YEAR = 1970, 9999  # what Postgres is asked to hold
 _CENTURY = timedelta(days=36_525)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -65,8 +66,11 @@ def parse_time(text: str, *, now: datetime, future: bool) -> datetime:
             return now + parse_duration(text) if future else now - parse_duration(text)
         moment = datetime.fromisoformat(text)
         moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-        return moment.astimezone(UTC)
+        moment = moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidInputError(
             f"{text!r} is no date", hint="as in 2027-01-31, 2027-01-31T12:00:00Z or 30d"
         ) from None
+    if not _FIRST_YEAR <= moment.year < _LAST_YEAR:
+        raise InvalidInputError(f"{text} is not within {_FIRST_YEAR} to {_LAST_YEAR}")
+    return moment

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,8 +13,6 @@ import typer
 
 Format = Literal["table", "json", "yaml"]
 Column = tuple[str, Callable[[Any], object]]
-_GAP = 3  # between two columns
-_HARDLY = 16  # letters of a description that are not worth a column
 
 
 def plain(value: Any) -> Any:
@@ -43,10 +42,20 @@ def emit(value: Any, output: Format) -> None:
         text = yaml.safe_dump(plain(value), sort_keys=False, allow_unicode=True)
         sys.stdout.write(text)
     else:
-        line(json.dumps(plain(value), ensure_ascii=not _is_unicode(), indent=2))
+        line(json.dumps(plain(value), ensure_ascii=not is_unicode(), indent=2))
 
 
-def _is_unicode() -> bool:
+def record(value: Any, output: Format) -> None:
+    """One of many that come one by one: a line of JSON, or a YAML document of its own."""
+    if output == "yaml":
+        line("---")
+        emit(value, output)
+        sys.stdout.flush()
+    else:
+        line(json.dumps(plain(value), ensure_ascii=not is_unicode()))
+
+
+def is_unicode() -> bool:
     """Whether stdout can hold every character; else JSON escapes them, and stays JSON."""
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
@@ -62,7 +71,7 @@ def say(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    say(f"{_styled('warning:', 'yellow')} {text}")
+    say(f"{styled('warning:', 'yellow')} {text}")
 
 
 def fail(code: str, message: str, hint: str, *, as_json: bool) -> None:
@@ -71,68 +80,42 @@ def fail(code: str, message: str, hint: str, *, as_json: bool) -> None:
         document = {"error": {"code": code, "message": message, "hint": hint}}
         say(json.dumps(document, ensure_ascii=False))
         return
-    say(f"{_styled('error:', 'red')} {message}")
+    say(f"{styled('error:', 'red')} {message}")
     if hint:
-        say(f"{_styled('hint:', 'cyan')} {hint}")
+        say(f"{styled('hint:', 'cyan')} {hint}")
 
 
-def table(rows: Sequence[Any], columns: Iterable[Column], *, empty: str) -> None:
-    """Rows under bold headings; `empty` is said, not printed, when there are none."""
+def table(
+    rows: Sequence[Any],
+    columns: Iterable[Column],
+    *,
+    empty: str,
+    narrow: Callable[[int], None] | None = None,
+) -> None:
+    """Rows under bold headings; `empty` is said, not printed, when there are none.
+
+    `narrow` prints them where the terminal, of so many letters, is too narrow for that.
+    """
     if not rows:
         say(empty)
         return
-    from rich import box  # deferred: a tenth of a second that most commands do not need
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from flagctl.tables import draw  # deferred: it prints with what is here
 
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
-    console = Console(file=sys.stdout, highlight=False)
-    columns = list(columns)
-    headings = [heading for heading, _ in columns]
-    cells = [[_cell(value(row)) for _, value in columns] for row in rows]
-    if console.is_terminal:
-        _fit_descriptions(headings, cells, console.width)
-    for heading in headings:
-        drawn.add_column(heading, overflow="fold")
-    for texts in cells:
-        drawn.add_row(*(Text(text, style=_tone(text)) for text in texts))
-    if console.is_terminal:
-        console.print(drawn)
-        return
-    # A pipe has no width: nothing is folded, so that a script sees whole words.
-    console.width = 10_000
-    with console.capture() as captured:
-        console.print(drawn)
-    for text in captured.get().splitlines():
-        line(text.rstrip())
+    draw(rows, list(columns), narrow)
 
 
-def _fit_descriptions(headings: list[str], cells: list[list[str]], width: int) -> None:
-    """Make room: the last words of a description go before the letters of a key do, and where
-    hardly a word is left, all of them.
-    """
-    if "description" not in headings:
-        return
-    at = headings.index("description")
-    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
-    room = width - sum(w + _GAP for i, w in enumerate(widths) if i != at)
-    if room < min(_HARDLY, widths[at]):
-        for row in (headings, *cells):
-            del row[at]
-        return
-    for row in cells:
-        if len(row[at]) > room:
-            row[at] = row[at][: room - 1].rstrip() + "…"
+def width() -> int:
+    """Of the terminal. A pipe has none: nothing is cut off, so that a script sees whole words."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
 
 
 def fields(pairs: Iterable[tuple[str, object]]) -> None:
     """Names and values below each other; what is empty is left out."""
-    shown = [(name, _cell(value)) for name, value in pairs]
+    shown = [(name, cell(value)) for name, value in pairs]
     shown = [(name, value) for name, value in shown if value]
-    width = max((len(name) for name, _ in shown), default=0)
+    longest = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
-        line(f"{_styled(name.ljust(width), 'bold')}  {value}")
+        line(f"{styled(name.ljust(longest), 'bold')}  {value}")
 
 
 def changes(before: Any, after: Any) -> list[str]:
@@ -150,7 +133,7 @@ def is_interactive() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
     match value:
         case None | "" | [] | {}:
             return ""
@@ -159,7 +142,7 @@ def _cell(value: object) -> str:
         case datetime():
             return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
         case list() | tuple():
-            return ", ".join(_cell(item) for item in cast("list[object]", value))
+            return ", ".join(cell(item) for item in cast("list[object]", value))
         case _:
             return printable(str(value))
 
@@ -169,16 +152,29 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def _tone(cell: str) -> str:
+def tone(cell: str) -> str:
+    """The style of a word that means something."""
     return {"on": "green", "off": "dim", "revoked": "red", "expired": "red"}.get(cell, "")
 
 
-def _styled(text: str, style: str) -> str:
-    if os.environ.get("NO_COLOR") or not sys.stderr.isatty() or not sys.stdout.isatty():
+def styled(text: str, style: str) -> str:
+    """Bold, dim, or a colour; as it is where there are none."""
+    if not style or not _has_colours():
         return text
-    if style == "bold":
-        return typer.style(text, bold=True)
-    return typer.style(text, fg=style, bold=True)
+    match style:
+        case "bold":
+            return typer.style(text, bold=True)
+        case "dim":
+            return typer.style(text, dim=True)
+        case _:
+            return typer.style(text, fg=style, bold=True)
+
+
+def _has_colours() -> bool:
+    """Whether the terminal has them, and somebody wants them."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return sys.stderr.isatty() and sys.stdout.isatty()
 
 
 def ask_to_type(key: str, *, noun: str, needed: bool, where: str = "") -> None:

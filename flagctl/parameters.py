@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from typer._click import Command, Context
+from typer._click.exceptions import BadParameter
 from typer._coercion import RuntimeParam, TypeDescriptor, build_runtime_param
 from typer.core import TyperArgument, TyperOption
 
 _TEXTS = (str, list[str])
+_KINDS = {"a valid integer": "a whole number", "a valid number": "a number"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,13 @@ class DeferredParam(RuntimeParam):
             return value
         if self.annotation in _TEXTS and isinstance(value, str | list | tuple):
             return value if isinstance(value, str) else list(value)
-        return build_runtime_param(self.descriptor)._coerce_value(value, param, ctx)
+        try:
+            return build_runtime_param(self.descriptor)._coerce_value(value, param, ctx)
+        except BadParameter as error:
+            # pydantic does not repeat what was typed, and speaks of parsing.
+            wanted = error.message.removeprefix("Input should be ").partition(",")[0]
+            error.message = f"{value!r} is not {_KINDS.get(wanted, wanted)}"
+            raise
 
 
 def defer_adapters(command: Command) -> None:

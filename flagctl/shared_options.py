@@ -80,6 +80,16 @@ def _write_options(
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask back.")] = False,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait", help="Until the readers that are up serve it; exit 8 names one that does not."
+        ),
+    ] = False,
+    timeout: Annotated[
+        str | None,
+        typer.Option("--timeout", metavar="DURATION", help="How long to --wait (default: 10s)."),
+    ] = None,
 ) -> None:
     """Only its parameters are used."""
 

@@ -1,6 +1,7 @@
 """What a command works with: the settings, and the doors to reading and writing."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -11,10 +12,12 @@ from flagctl import output
 from flagctl.output import Format
 
 if TYPE_CHECKING:
+    from core.errors import FlagctlError
     from core.services.change import Change, Options, Outcome
     from core.services.key_files import KeyFile
-    from core.sessions import Session
+    from core.sessions import Session, Spot
     from core.settings import Secret, Settings
+    from flagctl.followers import Follower
 
 T = TypeVar("T")
 
@@ -25,6 +28,9 @@ class State:
 
     given: dict[str, Any] = field(default_factory=dict)
     typed_passphrase: "Secret | None" = None
+    _to_follow: "tuple[Outcome, float] | None" = None  # with when it was committed
+    _followers: "list[Follower] | None" = None
+    _follow_error: "FlagctlError | None" = None
 
     @cached_property
     def settings(self) -> "Settings":
@@ -108,9 +114,16 @@ class State:
         return not (self.given.get("yes") or self.given.get("dry_run"))
 
     def write(
-        self, apply: Callable[["Change"], T], *, confirmed: bool = False
+        self,
+        apply: Callable[["Change"], T],
+        *,
+        confirmed: bool = False,
+        spot: "Spot | None" = None,
     ) -> tuple[T, "Outcome"]:
-        """Run `apply` as one change and commit; then tell Redis. Asks back where that is needed."""
+        """Run `apply` as one change and commit; then tell Redis. Asks back where that is needed.
+
+        What `apply` looks at first may be named as `spot`: that saves a way to Postgres and back.
+        """
         from core.services.change import change
 
         def attempt(options: "Options") -> tuple[T, "Outcome"]:
@@ -120,6 +133,7 @@ class State:
                 settings.admin_token(),
                 options,
                 organization=self.organization,
+                spot=spot,
             ) as opened:
                 result = apply(opened)
             return result, opened.outcome
@@ -203,6 +217,8 @@ class State:
 
     def announce(self, outcome: "Outcome") -> None:
         """Tell Redis that older copies are no longer good. The change is committed either way."""
+        if outcome.committed and outcome.raised and self.given.get("wait"):
+            self._to_follow = outcome, time.monotonic()
         if not outcome.committed or not outcome.raised or self.settings.redis_url is None:
             return
         from core.cache.invalidation import Change, announce
@@ -217,6 +233,39 @@ class State:
                 "readers learn of it from Postgres"
             )
 
+    def followers(self) -> "list[Follower] | None":
+        """With --wait: the readers that hold what was changed, once they follow or time is up; none
+        when Redis cannot say, and then `finish` says that."""
+        if self._followers is None and self._to_follow is not None:
+            from core.errors import CheckFailedError
+            from flagctl.followers import wait
+
+            outcome, committed_at = self._to_follow
+            address, seconds = self._waiting()
+            try:
+                self._followers = wait(address, outcome, since=committed_at, seconds=seconds)
+            except CheckFailedError as error:
+                self._followers, self._follow_error = [], error
+        return self._followers
+
+    def finish(self) -> None:
+        """The end of a command that did what it should. Raises CheckFailedError when a reader does
+        not follow a change that was to be waited for."""
+        followers = self.followers()
+        if self._follow_error is not None:
+            raise self._follow_error
+        if followers is not None:
+            from flagctl.followers import report
+
+            report(followers, in_words=self.output == "table")
+
+    def _waiting(self) -> tuple["Secret", float]:
+        """Where receipts are, and for how many seconds they are waited for."""
+        from flagctl.options import parse_duration
+
+        seconds = parse_duration(self.given.get("timeout") or "10s").total_seconds()
+        return self.settings.require("redis_url"), seconds
+
     def show(self, value: Any, human: Callable[[], None]) -> None:
         """What a query found: as a document, or for people as `human` prints it."""
         if self.output == "table":
@@ -225,15 +274,29 @@ class State:
             output.emit(value, self.output)
 
     def _write_options(self, *, confirmed: bool) -> "Options":
+        """Raises InvalidInputError, also for a --wait that cannot be: nothing is written then."""
+        from core.errors import InvalidInputError
+        from core.evaluation.limits import Limits
         from core.names import check_text
         from core.services.change import Options
 
+        if self.given.get("wait"):
+            self._waiting()
+        elif "timeout" in self.given:
+            raise InvalidInputError("--timeout goes with --wait")
+        settings = self.settings
         reason = self.given.get("reason")
         return Options(
             reason=None if reason is None else check_text(reason, what="the reason"),
             dry_run=bool(self.given.get("dry_run")),
             if_revision=self.given.get("if_revision"),
             confirmed=confirmed or bool(self.given.get("yes")),
+            limits=Limits(
+                depth=settings.condition_depth,
+                nodes=settings.condition_parts,
+                values=settings.list_values,
+                rules=settings.flag_rules,
+            ),
         )
 
     def _confirmed(

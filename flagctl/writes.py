@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from core.services.change import Outcome
 
 
-def summary(outcome: "Outcome", *, revision: int | None = None) -> dict[str, Any]:
-    """`changed`, `revision` (null when there are several), `revisions`, `audit_id`, `dry_run`."""
+def summary(state: State, outcome: "Outcome", *, revision: int | None = None) -> dict[str, Any]:
+    """`changed`, `revision` (null when there are several), `revisions`, `audit_id`, `dry_run`; with
+    --wait, `readers`."""
     revisions = {raised.environment: raised.revision for raised in outcome.raised}
     single = next(iter(revisions.values())) if len(revisions) == 1 else None
     return {
@@ -19,6 +20,7 @@ def summary(outcome: "Outcome", *, revision: int | None = None) -> dict[str, Any
         "revision": single if revisions else revision,
         "revisions": revisions,
         "audit_id": outcome.events[0].id if outcome.events and outcome.committed else None,
+        **({} if (readers := state.followers()) is None else {"readers": readers}),
     }
 
 
@@ -35,7 +37,7 @@ def report(
     `revision` is the environment's, for a write that turned out to change nothing.
     """
     if state.output != "table":
-        document = {**document, **summary(outcome, revision=revision)}
+        document = {**document, **summary(state, outcome, revision=revision)}
         if not outcome.committed:
             document |= {"dry_run": True, "events": outcome.events}
         output.emit(document, state.output)
@@ -43,7 +45,8 @@ def report(
     if not outcome.committed:
         _report_dry_run(outcome)
         return
-    details = [f"revision {r.revision} of {r.environment}" for r in outcome.raised]
+    raised = ", ".join(f"{r.revision} of {r.environment}" for r in outcome.raised)
+    details = [f"revision {raised}"] if raised else []
     if outcome.events:
         details.append(f"audit {', '.join(str(event.id) for event in outcome.events)}")
     output.line(f"{message}{' · ' if details else ''}{', '.join(details)}")

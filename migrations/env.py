@@ -18,6 +18,7 @@ def run() -> None:
         version_table_schema="flagctl",
         include_schemas=True,
         transaction_per_migration=True,
+        on_version_apply=context.config.attributes.get("on_version_apply"),
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -88,14 +88,13 @@ async def _serve(found: Settings, sockets: serving.Sockets, place: Place | None)
     async with running(found, share) as apps:
         public = fast(apps.lane, timeouts, most) if found.fast_lane == "on" else plain
         if sockets.admin is None:
-            await serving.serve([Listener(apps.both, sockets.public, public)])
+            listeners = [Listener(apps.both, sockets.public, public)]
         else:
-            await serving.serve(
-                [
-                    Listener(apps.public, sockets.public, public),
-                    Listener(apps.admin, sockets.admin, plain),
-                ]
-            )
+            listeners = [
+                Listener(apps.public, sockets.public, public),
+                Listener(apps.admin, sockets.admin, plain),
+            ]
+        await serving.serve(listeners, on_stop=apps.streams.stop)
 
 
 def _stop_without_supervisor(lifeline: int) -> None:

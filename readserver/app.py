@@ -6,34 +6,44 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from core.errors import FlagctlError, InvalidInputError
 from core.settings import Settings
-from readserver import cors, errors
-from readserver.answers import prepare
+from readserver import cors, errors, open_files
+from readserver.announcements import Announcements
+from readserver.answers import STREAM, prepare
 from readserver.audit_log import AuditLog
 from readserver.broadcast import RedisSubscriber
 from readserver.checker import Checker
 from readserver.client_address import ClientAddresses
+from readserver.contexts import Bounds
 from readserver.cors import Cors
 from readserver.endpoints import admin, docs, health, metrics
 from readserver.endpoints.evaluate import EvaluateEndpoint
 from readserver.endpoints.served import ServedEndpoint
+from readserver.endpoints.stream import StreamEndpoint
+from readserver.evaluation_counts import EvaluationCounts
 from readserver.fast_lane import Lane
 from readserver.fast_path import FastPath, Memo
+from readserver.last_good import LastGood
+from readserver.latency import Timed
 from readserver.listener import PostgresListener
 from readserver.provider import Provider
 from readserver.rate_limit import ClientLimit
+from readserver.receipts import Receipts
+from readserver.stores.files import FileStore
 from readserver.stores.memory import MemoryStore
 from readserver.stores.postgres import PostgresStore
 from readserver.stores.redis import RedisStore, connect
-from readserver.telemetry import Counts, Gauges, Telemetry
+from readserver.streams import StreamBounds, Streams
+from readserver.telemetry import Counts, Gauges, HeldEnvironment, Telemetry
 from readserver.trusted_keys import TrustedKeys
 from readserver.truth import Truth
 from readserver.worker_metrics import Collector, Shared
@@ -54,6 +64,7 @@ class Applications:
     lane: Lane
     metrics: Collector
     provider: Provider
+    streams: Streams
     counts: Counts
 
 
@@ -69,21 +80,28 @@ async def running(settings: Settings, share: Share | None = None) -> "AsyncItera
     be there yet.
     """
     database = settings.require("reader_database_url")
-    truth, memo, counts = Truth(), Memo(), Counts()
+    truth, memo, memory = Truth(), Memo(), MemoryStore()
+    counts = Counts(evaluations=EvaluationCounts(int(settings.metrics_evaluations)))
     redis = _redis(settings, counts)
+
+    def changed() -> None:
+        memo.forget()
+        streams.wake()
+
     postgres = PostgresStore(database, counts)
     provider = Provider(
-        memory=MemoryStore(),
+        memory=memory,
         redis=redis,
         postgres=postgres,
         truth=truth,
         counts=counts,
         ask_for_check=lambda: checker.soon(),
         ask_about_unknown=lambda: checker.for_unknown(),
-        on_change=memo.forget,
+        on_change=changed,
         prepare=partial(prepare, vary=cors.vary(settings.cors_origins)),
         most=settings.max_environments,
     )
+    streams = Streams(provider.held, counts, _stream_bounds(settings))
     keys = TrustedKeys(interval=settings.check_interval, ask_for_check=lambda: checker.soon())
     checker = Checker(
         database,
@@ -98,7 +116,7 @@ async def running(settings: Settings, share: Share | None = None) -> "AsyncItera
         on_message=provider.hint,
         on_connection=checker.soon,
     )
-    tasks = [("checker", checker.run), ("listener", listener.run)]
+    tasks = [("checker", checker.run), ("listener", listener.run), ("streams", streams.run)]
     async with AsyncExitStack() as stack:
         stack.push_async_callback(postgres.close)
         if redis is not None and settings.redis_url is not None:
@@ -112,22 +130,42 @@ async def running(settings: Settings, share: Share | None = None) -> "AsyncItera
                 on_up=redis.mark_up,
                 on_down=redis.mark_down,
             )
-            tasks.append(("subscriber", subscriber.run))
+            receipts = Receipts(redis, memory, truth)
+            provider.watchers.append(receipts)
+            stack.push_async_callback(receipts.leave)
+            tasks += [("subscriber", subscriber.run), ("receipts", receipts.run)]
+        if (folder := settings.last_good_folder_path()) is not None:
+            last_good = LastGood(FileStore(folder), truth, counts)
+            await last_good.start()
+            provider.last_good = last_good
+            provider.watchers.append(last_good)
+            stack.push_async_callback(last_good.close)
+            tasks.append(("last good", last_good.run))
         stack.push_async_callback(provider.close)
         stack.push_async_callback(
             _stop, [asyncio.create_task(_supervise(name, run)) for name, run in tasks]
         )
 
-        apps = _applications(settings, provider, truth, memo, counts, redis, keys, share)
+        apps = _applications(settings, provider, streams, truth, memo, counts, redis, keys, share)
         if isinstance(apps.metrics, Shared):
             sharing = asyncio.create_task(_supervise("metrics", apps.metrics.run))
             stack.push_async_callback(_stop, [sharing])
         yield apps
 
 
+def _stream_bounds(settings: Settings) -> StreamBounds:
+    return StreamBounds(
+        most=min(settings.stream_limit, open_files.room_for_streams()),
+        most_per_key=settings.stream_key_limit,
+        heartbeat=settings.stream_heartbeat,
+        rate=settings.stream_rate,
+    )
+
+
 def _applications(
     settings: Settings,
     provider: Provider,
+    streams: Streams,
     truth: Truth,
     memo: Memo,
     counts: Counts,
@@ -142,7 +180,16 @@ def _applications(
             stale=truth.is_stale,
             postgres_up=truth.is_reachable,
             redis_up=redis is not None and redis.is_up,
+            streams=len(streams),
         )
+
+    most = int(settings.metrics_environments)
+
+    def environments() -> list[HeldEnvironment]:
+        return [
+            HeldEnvironment(snapshot.environment_id, snapshot.key, snapshot.revision, age)
+            for snapshot, age in islice(provider.ages(), most)
+        ]
 
     vary = cors.vary(settings.cors_origins)
     limit = ClientLimit(
@@ -150,17 +197,22 @@ def _applications(
         burst=settings.client_burst,
         addresses=ClientAddresses(settings.trusted_proxies),
     )
+    bounds = Bounds(depth=settings.context_depth, size=settings.context_bytes)
+    announcements = Announcements(settings.public_url)
     slow_path = ServedEndpoint(provider, truth, memo, counts, limit, vary)
+    stream = Route(STREAM, StreamEndpoint(provider, streams, counts, limit, vary))
 
     def evaluate(app: ASGIApp) -> EvaluateEndpoint:
-        return EvaluateEndpoint(provider, truth, memo, counts, limit, app, vary)
+        return EvaluateEndpoint(
+            provider, truth, memo, counts, limit, announcements, app, vary, bounds
+        )
 
     def served(routes: list[BaseRoute]) -> ASGIApp:
-        others = evaluate(_router(routes))
-        fast_path = FastPath(memo, slow_path, others, counts, limit)
+        others = evaluate(_router([stream, *routes]))
+        fast_path = Timed(FastPath(memo, slow_path, others, counts, limit), counts.requests)
         return Cors(fast_path, settings.cors_origins) if settings.cors_origins else fast_path
 
-    telemetry = Telemetry(counts, gauges)
+    telemetry = Telemetry(counts, gauges, environments)
     collector = share(telemetry) if share is not None else telemetry
     database = settings.require("reader_database_url")
     public = health.routes(provider, truth, redis)
@@ -176,6 +228,7 @@ def _applications(
         lane=Lane(memo, evaluate(_router([])), counts, limit),
         metrics=collector,
         provider=provider,
+        streams=streams,
         counts=counts,
     )
 
@@ -210,6 +263,10 @@ async def _supervise(name: str, run: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _stop(tasks: list["asyncio.Task[None]"]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    """Again and again: where Python's `wait_for` ends at that very moment, before 3.12, it swallows
+    a cancellation, and redis-py sends its commands with it."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.2)

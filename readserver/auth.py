@@ -4,8 +4,9 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from core.auth import api_keys
+from core.auth import api_keys, stream_urls
 from core.auth.api_keys import ParsedKey
+from core.auth.stream_urls import StreamToken
 from core.errors import UnauthenticatedError
 from core.snapshot.document import KeyGrant, Snapshot
 from readserver.answers import Header
@@ -14,6 +15,7 @@ CREDENTIAL_HEADERS: Final = (b"authorization", b"x-api-key")
 _BLANKS: Final = " \t"  # what HTTP says; str.strip alone takes \xa0 and \x85 as well
 _LONGEST_REMEMBERED: Final = 100  # bytes
 _HINT: Final = "send `Authorization: KEY`; `flagctl key create NAME --env ENV` makes a key"
+STREAM_HINT: Final = "ask for the flags again: the answer names the present address"
 
 
 def credential(headers: Iterable[Header]) -> bytes:
@@ -61,6 +63,20 @@ def authenticate(key: ParsedKey, snapshot: Snapshot | None) -> KeyGrant:
     if grant is None or grant.kind is not key.kind or time.time() >= expires_at(grant):
         raise UnauthenticatedError("the API key is unknown, revoked or expired", hint=_HINT)
     return grant
+
+
+def authenticate_stream(token: StreamToken, snapshot: Snapshot | None) -> tuple[bytes, KeyGrant]:
+    """The digest and grant of the key that an address was made for. Raises UnauthenticatedError."""
+    now = time.time()
+    if snapshot is not None and token.is_good(now):
+        for digest, grant in snapshot.auth.keys.items():
+            if grant.id == token.key_id and now < expires_at(grant):
+                if stream_urls.is_genuine(token, snapshot.auth.stream_secret):
+                    return digest, grant
+                break
+    raise UnauthenticatedError(
+        "the token is not genuine or has expired, or its API key was revoked", hint=STREAM_HINT
+    )
 
 
 def expires_at(grant: KeyGrant) -> float:

@@ -2,11 +2,18 @@
 
 import json
 import re
+from dataclasses import dataclass
 from typing import Any, Final
 
-LARGEST_BODY: Final = 1_048_576  # bytes
-_DEEPEST: Final = 32
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How large a context may be: `size` is the whole body's, in bytes."""
+
+    depth: int = 32
+    size: int = 1_048_576
 
 
 class UnreadableError(ValueError):
@@ -17,12 +24,12 @@ class ContextError(ValueError):
     """The body is JSON, and what it says is no context."""
 
 
-def parse(body: bytes) -> dict[str, Any]:
+def parse(body: bytes, deepest: int) -> dict[str, Any]:
     """The context of `{"context": {…}}`; `{}` has an empty one."""
     try:
         document = _decoded(body)
     except RecursionError:
-        raise ContextError(f"it is nested deeper than {_DEEPEST}") from None
+        raise ContextError(f"it is nested deeper than {deepest}") from None
     except UnicodeDecodeError:
         raise UnreadableError("the body is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -35,8 +42,8 @@ def parse(body: bytes) -> dict[str, Any]:
     context = document.get("context", {})
     if not isinstance(context, dict):
         raise ContextError("context is no object")
-    if not _is_fine(context, 0):
-        _check(context, "context", 0)
+    if not _is_fine(context, deepest):
+        _check(context, "context", deepest)
     return context
 
 
@@ -68,9 +75,9 @@ def _decoded(body: bytes) -> Any:
     return _DECODER.decode(text)
 
 
-def _is_fine(value: Any, depth: int) -> bool:
+def _is_fine(value: Any, left: int) -> bool:
     """Whether `_check` finds nothing; it names the place of what it finds, which costs more than
-    all the rest."""
+    all the rest. `left` is how many levels there may be."""
     kind = type(value)
     if kind is str:
         return value.isascii() or not _SURROGATE.search(value)
@@ -78,18 +85,18 @@ def _is_fine(value: Any, depth: int) -> bool:
         return value - value == 0  # type: ignore[no-any-return]
     if kind is dict:
         for key, inner in value.items():
-            if not key.isascii() and not _is_fine(key, depth):
+            if not key.isascii() and not _is_fine(key, left):
                 return False
-            if (type(inner) is not str or not inner.isascii()) and not _is_fine(inner, depth + 1):
+            if (type(inner) is not str or not inner.isascii()) and not _is_fine(inner, left - 1):
                 return False
     elif kind is list:
         for inner in value:
-            if not _is_fine(inner, depth + 1):
+            if not _is_fine(inner, left - 1):
                 return False
-    return depth < _DEEPEST or kind not in (dict, list)
+    return left > 0 or kind not in (dict, list)
 
 
-def _check(value: Any, place: str, depth: int) -> None:
+def _check(value: Any, place: str, deepest: int, depth: int = 0) -> None:
     """Raises ContextError for half a character, for infinity, and for too deep a nesting."""
     kind = type(value)
     if kind is str:
@@ -99,9 +106,10 @@ def _check(value: Any, place: str, depth: int) -> None:
         if value - value != 0:
             raise ContextError(f"{place} is larger than a double holds")
     elif kind is dict or kind is list:
-        if depth >= _DEEPEST:
-            raise ContextError(f"{place} is nested deeper than {_DEEPEST}")
+        if depth >= deepest:
+            raise ContextError(f"{place} is nested deeper than {deepest}")
         for key, inner in value.items() if kind is dict else enumerate(value):
             if kind is dict:
-                _check(key, f"a name in {place}", depth)
-            _check(inner, f"{place}.{key}" if kind is dict else f"{place}[{key}]", depth + 1)
+                _check(key, f"a name in {place}", deepest, depth)
+            where = f"{place}.{key}" if kind is dict else f"{place}[{key}]"
+            _check(inner, where, deepest, depth + 1)

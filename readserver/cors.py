@@ -16,7 +16,7 @@ _ALLOWED: Final = (
     (b"access-control-allow-methods", b"GET, HEAD, POST"),
     (
         b"access-control-allow-headers",
-        b"Authorization, X-API-Key, Content-Type, If-None-Match",
+        b"Authorization, X-API-Key, Content-Type, If-None-Match, Last-Event-ID",
     ),
     (b"access-control-max-age", b"3600"),
 )

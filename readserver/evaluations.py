@@ -5,6 +5,7 @@ up. A bulk answer is a join of finished fragments: what no context can change is
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any, Final
 
 from core import json_text
@@ -20,10 +21,19 @@ _DETAILS: Final = "this flag splits by an attribute that the context does not ha
 class Evaluations:
     """What one kind of key sees of an environment."""
 
-    __slots__ = ("_decisions", "_fragments", "_is_server", "_open", "_snapshot", "_template")
+    __slots__ = (
+        "_decisions",
+        "_fragments",
+        "_is_server",
+        "_open",
+        "_programs",
+        "_snapshot",
+        "_template",
+    )
 
     def __init__(self, snapshot: Snapshot, engine: Engine, kind: KeyKind) -> None:
         self._snapshot = snapshot
+        self._programs = engine.programs
         self._is_server = kind is KeyKind.SERVER
         seen = {
             key: program
@@ -65,20 +75,24 @@ class Evaluations:
         decide = self._decisions.get(key)
         return decide(context) if decide is not None else None
 
+    def results(self, context: Context) -> Iterator[Result]:
+        """For all flags."""
+        return (decide(context) for decide in self._decisions.values())
+
     def values(self, context: Context) -> bytes:
         """The map of `/v1/flags`."""
-        results = (decide(context) for decide in self._decisions.values())
+        results = self.results(context)
         return json_text.render({result.key: result.value for result in results}).encode()
 
-    def bulk(self, context: Context) -> bytes:
-        """OFREP's answer for all flags."""
+    def bulk(self, context: Context, streams: bytes = b"") -> bytes:
+        """OFREP's answer for all flags; `streams` is its finished member `eventStreams`."""
         pieces = self._template.copy()
         results = [decide(context) for decide in self._open]
         try:
             pieces[1::2] = map(self._fragments.__getitem__, map(id, results))
         except KeyError:  # one that comes up for the first time
             pieces[1::2] = map(self.fragment, results)
-        pieces.append(b"}")
+        pieces += (streams, b"}")
         return b"".join(pieces)
 
     def fragment(self, result: Result) -> bytes:
@@ -101,11 +115,14 @@ class Evaluations:
         metadata: dict[str, Any] = {
             "revision": self._snapshot.revision,
             "environment": self._snapshot.key,
+            "version": self._programs[result.key].ruleset.version,
         }
         if self._is_server and result.rule is not None:
             metadata["rule"] = result.rule
         if self._is_server and result.prerequisite is not None:
             metadata["prerequisite"] = result.prerequisite
+        if self._is_server and result.expired:
+            metadata["expired"] = True
         return document | {
             "reason": result.reason,
             "variant": result.variant,

@@ -14,7 +14,7 @@ with its bytes untouched; everything that is refused is refused there.
 
 import asyncio
 from dataclasses import dataclass
-from time import time
+from time import perf_counter, time
 from typing import Final
 
 import httptools
@@ -24,7 +24,8 @@ from readserver.answers import CONFIGS, FLAGS, Header, rendered
 from readserver.auth import CREDENTIAL_HEADERS
 from readserver.bodies import is_json
 from readserver.conditional import accepts_gzip
-from readserver.endpoints.evaluate import BULK, SINGLE, SINGLE_ROUTE, EvaluateEndpoint
+from readserver.context_answers import BULK
+from readserver.endpoints.evaluate import SINGLE, SINGLE_ROUTE, EvaluateEndpoint
 from readserver.fast_path import Memo
 from readserver.protocol import (
     HEAD_END,
@@ -194,6 +195,10 @@ class Lane:
         except Exception:
             return None  # the ordinary path meets it again, and says what it is
 
+    def took(self, seconds: float, answered: int) -> None:
+        """So many answers together."""
+        self._counts.requests.observe(seconds / answered, answered)
+
     def _is_accepted(self, head: Head) -> bool:
         known = self._evaluating if head.length else self._by_path[head.route]
         return head.credential in known
@@ -209,6 +214,7 @@ class Lane:
             return None
         if entry.limited is not None and not self._may_ask(entry.limited, head, client):
             return None
+        self._counts.responses[head.route, 200 if head.known is None else 304] += 1
         if head.known is None:
             self._counts.memory_hits += 1
             return b"".join((self._starts[200], answer.lines, answer.body))
@@ -218,6 +224,8 @@ class Lane:
     def _evaluated(self, head: Head, body: bytes, client: Client) -> bytes | None:
         entry = self._evaluating.get(head.credential)
         if entry is None or head.query not in entry.queries or time() >= entry.expires_at:
+            return None
+        if head.length > self._endpoint.largest_body:
             return None
         admitted, context = entry.admitted, self._endpoint.context_of(body)
         if admitted.limited is not None:
@@ -230,6 +238,7 @@ class Lane:
             head.route, head.key, admitted, context, head.accepted, head.known
         )
         self._counts.responses[head.route, status] += 1
+        self._counts.hits["memory"] += 1
         return b"".join((self._starts[status], rendered(headers), b"\r\n", said))
 
     def _may_ask(self, limited: bytes, head: Head, client: Client) -> bool:
@@ -280,7 +289,7 @@ class FastProtocol(BoundedProtocol):
 
     def _answer(self, data: bytes) -> bytes:
         """Answer what `data` begins with, request by request; what is left of it."""
-        lane, write = self._lane, self.transport.write
+        began, lane, write = perf_counter(), self._lane, self.transport.write
         lane.use(self.server_state.default_headers)
         start = answered = 0
         while not self.flow.write_paused and answered < MOST_UNANSWERED:
@@ -300,6 +309,7 @@ class FastProtocol(BoundedProtocol):
                 break
         if answered:
             self._count(answered)
+            lane.took(perf_counter() - began, answered)
         rest = data[start:]
         if rest and answered == MOST_UNANSWERED:  # others have their turn
             self._hold(rest)

@@ -130,10 +130,12 @@ class FastPath:
                 ):
                     if if_none_match is None:
                         self._counts.memory_hits += 1
+                        self._counts.responses[scope["path"], 200] += 1
                         await send(answer.start)
                         await send(answer.content)
                     else:
                         self._counts.memory_not_modified += 1
+                        self._counts.responses[scope["path"], 304] += 1
                         await send(answer.not_modified)
                         await send(_EMPTY)
                     return

@@ -3,17 +3,19 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from readserver.answers import STREAM
 from readserver.errors import problem
-from readserver.write_watch import WriteWatch
+from readserver.write_watch import WriteWatch, keep_little
 
 LARGEST_HEAD: Final = 65_536  # bytes: the request line with all headers; trailers likewise
+TIMED_OUT: Final = "flagctl.timed_out"  # in a scope: the peer acknowledged nothing for too long
 MOST_UNANSWERED: Final = 16  # requests of one connection; what comes after them is not read
 MOST_CONNECTIONS: Final = 20_000
 HEAD_END: Final = b"\r\n\r\n"
@@ -55,12 +57,13 @@ class BoundedProtocol(HttpToolsProtocol):
     """The parser keeps a head until it is complete, however long that takes and however large it
     is: here it gets 64 KB and its time. An idle connection is uvicorn's own time-out's."""
 
-    # Up to thirty attributes of an object Python keeps in a form that it finds fast, and uvicorn
-    # has 28: ours stay apart.
+    # Up to thirty attributes of an object Python keeps in a form that it finds fast. uvicorn has
+    # 28: ours stay apart.
     __slots__ = (
         "_body_timer",
         "_fault",
         "_had_body",
+        "_had_stream",
         "_head_timer",
         "_held",
         "_is_body_open",
@@ -86,6 +89,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._body_timer: asyncio.TimerHandle | None = None
         self._is_body_open = False  # of the request whose head came last
         self._had_body = False
+        self._had_stream = False
 
     # What the transport says
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -97,6 +101,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(503, "there are too many connections")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if isinstance(exc, TimeoutError) and self.cycle is not None:
+            cast("dict[str, Any]", self.cycle.scope)[TIMED_OUT] = True
         self._stop_head_timer()
         self._stop_body_timer()
         self._writes.stop()
@@ -156,6 +162,9 @@ class BoundedProtocol(HttpToolsProtocol):
             return  # the rest of what was read before
         HttpToolsProtocol.on_headers_complete(self)  # as super(), which costs as much again
         self._is_body_open = True
+        if self.scope["path"] == STREAM and not self._had_stream:
+            self._had_stream = True
+            keep_little(self.transport, self._timeouts.body)
 
     def on_body(self, body: bytes) -> None:
         self._had_body = True
@@ -173,6 +182,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(400, msg)
 
     # What uvicorn does of itself
+    def shutdown(self) -> None:
+        if self._had_stream and self.flow.write_paused:
+            self.transport.abort()  # the end of a stream would wait for a peer that does not read
+        super().shutdown()
+
     def on_response_complete(self) -> None:
         is_last = not self.pipeline
         HttpToolsProtocol.on_response_complete(self)

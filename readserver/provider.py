@@ -2,32 +2,41 @@
 
 - A snapshot in memory answers without any I/O.
 - A miss, a message and a check that finds something newer all start one flight for the
-  environment: Redis if its copy is sealed and new enough, else Postgres; then the others are
-  filled.
+  environment: Redis if its copy is sealed and new enough, else Postgres, when it is this reader's
+  turn; then the others are filled.
 - While a flight is up, what is held keeps serving. It is replaced only by something newer, or by
   what Postgres says when Postgres itself went back.
+- What changes with time alone needs no store: timed_changes.py prepares the same snapshot anew.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
+from core import clock
 from core.errors import FlagctlError, UnavailableError
 from core.evaluation.ruleset import Ruleset
 from core.snapshot.document import Snapshot, Version
 from core.snapshot.load import State
 from readserver.answers import Prepared, prepare
+from readserver.last_good import LastGood
 from readserver.stores.contract import Loader, SharedCache
 from readserver.stores.memory import MemoryStore
 from readserver.telemetry import Counts
+from readserver.timed_changes import Now, TimedChanges
 from readserver.truth import Truth
+from readserver.turns import Turn
+from readserver.watchers import Watcher
 
 MISS_TIMEOUT_SECONDS: Final = 10.0
 _PAUSE_AFTER_FALSE_HINT: Final = 0.05  # seconds; it delays a true one no longer than this
+_CATCH_UP_SECONDS: Final = 1.0
 MOST_ENVIRONMENTS: Final = 1_000
+_NEVER: Final = float("-inf")
 _FEW: Final = 100  # flags and configs
 _log = logging.getLogger(__name__)
 
@@ -54,41 +63,72 @@ class Provider:
         ask_for_check: Callable[[], None],
         ask_about_unknown: Callable[[], bool],
         on_change: Callable[[], None],
-        prepare: Callable[[Snapshot], Prepared] = prepare,
+        prepare: Callable[[Snapshot, datetime], Prepared] = prepare,
+        now: Now = clock.now,
         most: int = MOST_ENVIRONMENTS,
     ) -> None:
         """`ask_about_unknown` asks for a check and says whether one is granted: it is rationed.
-        `on_change` is called whenever an answer may be another than before."""
+        `on_change` is called whenever an answer may be another than before. `now` is the wall
+        clock, which timed changes follow."""
         self._memory = memory
         self._redis = redis
         self._postgres = postgres
         self._truth = truth
-        self._counts = counts
+        self.counts = counts
         self._ask_for_check = ask_for_check
         self._ask_about_unknown = ask_about_unknown
         self._on_change = on_change
         self._prepare = prepare
+        self._now = now
         self._prepared: dict[str, Prepared] = {}  # the one asked for last is last
+        self._timed = TimedChanges(
+            self._prepared, now=now, prepare=self._prepare_at, on_change=on_change
+        )
         self._most = most
-        self._kept_at: dict[str, float] = {}
+        self._confirmed_at: dict[str, float] = {}  # when Postgres had what is held
         self._hints: dict[str, int] = {}
         self._went_back: set[str] = set()
         self._pauses: dict[str, asyncio.TimerHandle] = {}  # after false hints
         self._flights: dict[str, asyncio.Task[str]] = {}
-        self._background: set[asyncio.Task[object]] = set()
+        self._background: set[asyncio.Task[None]] = set()
+        self._load_seconds: dict[str, float] = {}  # until Redis had it
+        self._filling: set[str] = set()  # environments whose copy is on its way to Redis
+        self._readings: dict[str, asyncio.Task[Prepared | None]] = {}
+        self.watchers: list[Watcher] = []
+        self.last_good: LastGood | None = None
 
     def __len__(self) -> int:
         return len(self._memory)
+
+    @property
+    def can_recall(self) -> bool:
+        """Whether there are last-good files, and still nothing better."""
+        return not self._truth.is_known and self.last_good is not None and self.last_good.has_any
+
+    def ages(self) -> Iterator[tuple[Snapshot, float]]:
+        """Every snapshot in memory, and for how many seconds Postgres has not confirmed it."""
+        now = time.monotonic()
+        for snapshot in self._memory:
+            at = self._confirmed_at[snapshot.environment_id]
+            yield snapshot, self._truth.age_seconds if at == _NEVER else max(0.0, now - at)
 
     async def get(self, environment_id: str) -> Found | None:
         """The environment's answers; None when there is no such environment.
 
         Raises UnavailableError when nothing is held and no store can say.
         """
+        found = await self._find(environment_id)
+        if found is not None:
+            self.counts.hits[found.source] += 1
+        return found
+
+    async def _find(self, environment_id: str) -> Found | None:
         if held := self._prepared.pop(environment_id, None):
             self._prepared[environment_id] = held
             return Found(held, "memory")
         await self._truth.first_word()
+        if self.can_recall and (prepared := await self._recalled(environment_id)):
+            return Found(prepared, "memory")
         if not self._truth.is_known:
             raise UnavailableError("Postgres cannot be reached, and nothing is held")
         # Ids are cheap to make up, so those that Postgres did not list are rationed.
@@ -102,6 +142,54 @@ class Provider:
             raise UnavailableError("more environments are asked for at once than may be held")
         return Found(prepared, source) if prepared is not None else None
 
+    def held(self, environment_id: str) -> Prepared | None:
+        """What is served of it from memory now."""
+        return self._prepared.get(environment_id)
+
+    async def at_least(self, found: Found, revision: int) -> Found:
+        """`found`, or what is newer, where a client was told of `revision` by another server: one
+        flight is waited for, a second at most. A revision that was made up only costs its time."""
+        snapshot = found.prepared.snapshot
+        if revision <= snapshot.revision:
+            return found
+        self.hint(snapshot.environment_id, revision, "client")
+        if flight := self._flights.get(snapshot.environment_id):
+            await asyncio.wait({flight}, timeout=_CATCH_UP_SECONDS)
+        prepared = self._prepared.get(snapshot.environment_id)
+        if prepared is None or prepared is found.prepared:
+            return found
+        return Found(prepared, "memory")
+
+    async def _recalled(self, environment_id: str) -> Prepared | None:
+        """From the last-good file, while Postgres is away. One reading for all who ask."""
+        reading = self._readings.get(environment_id)
+        if reading is None:
+            reading = asyncio.create_task(self._recall(environment_id))
+            self._readings[environment_id] = reading
+            reading.add_done_callback(lambda _: self._readings.pop(environment_id))
+        try:
+            async with asyncio.timeout(MISS_TIMEOUT_SECONDS):
+                return await asyncio.shield(reading)
+        except TimeoutError:
+            raise UnavailableError("the disk takes too long to answer") from None
+
+    async def _recall(self, environment_id: str) -> Prepared | None:
+        kept = await self.last_good.recall(environment_id) if self.last_good is not None else None
+        if kept is None:
+            return None
+        prepared = await self._prepare_at(kept.snapshot, self._now())
+        if not self._is_last_word(kept.snapshot):
+            return None
+        if self._memory.keep(kept.snapshot):
+            self._truth.recall(time.time() - kept.confirmed_at)
+            self._show(kept.snapshot, prepared, at=_NEVER)
+        return self._prepared.get(environment_id)
+
+    def _is_last_word(self, snapshot: Snapshot) -> bool:
+        """Whether Postgres, which is away, has said nothing newer to this process."""
+        known = self._truth.version(snapshot.environment_id)
+        return self._truth.is_stale and (not self._truth.is_known or known == snapshot.version)
+
     async def _fly(self, environment_id: str) -> str:
         """Wait for the environment's one flight; where it got the snapshot from."""
         try:
@@ -112,7 +200,7 @@ class Provider:
 
     def hint(self, environment_id: str, revision: int, channel: str) -> None:
         """Somebody says that the environment is at this revision. It may be forged, or late."""
-        self._counts.notifications[channel] += 1
+        self.counts.notifications[channel] += 1
         held = self._memory.version(environment_id)
         if held is None and not self._truth.has(environment_id):
             # A new environment, most likely; but whoever reaches Redis can make up ids.
@@ -132,7 +220,7 @@ class Provider:
             self._redis.trust(state.secret)
         for snapshot in self._memory:
             id_ = snapshot.environment_id
-            if self._kept_at[id_] > asked_at:
+            if self._confirmed_at[id_] > asked_at:
                 continue  # newer than the question
             now = state.versions.get(id_)
             if now is None:
@@ -144,8 +232,11 @@ class Provider:
                     # A flight that is up may have asked Postgres before this revision was there.
                     self._hints[id_] = max(now.revision, self._hints.get(id_, 0))
                 self._start(id_)
+            else:
+                self._confirmed_at[id_] = asked_at
         if was_stale:
             self._on_change()
+        self._timed.follow_all()
 
     def lost(self) -> None:
         """Postgres cannot be reached: what is held serves on, and says so."""
@@ -153,6 +244,7 @@ class Provider:
             _log.warning("Postgres cannot be reached; serving what is held")
         self._truth.lose()
         self._on_change()
+        self._timed.follow_all()
 
     def _start(self, environment_id: str) -> asyncio.Task[str]:
         flight = self._flights.get(environment_id)
@@ -199,31 +291,57 @@ class Provider:
             self._start(environment_id)
 
     async def _fetch(self, environment_id: str, hint: int, held: Version | None) -> str:
-        went_back = environment_id in self._went_back
-        if not went_back:
-            snapshot = await self._from_redis(environment_id, hint)
-            if snapshot is not None and (held is None or snapshot.version.is_newer_than(held)):
-                self._counts.redis_hits += 1
-                await self._keep(snapshot)
-                return "redis"
+        turn = Turn(self._redis, environment_id, self.counts)
+        if environment_id in self._went_back:
+            return await self._load(environment_id, None, turn, goes_back=True)
+        may_be_there = self._truth.is_stale or await self._has_copy(environment_id, hint, turn)
+        if may_be_there and await self._take_copy(environment_id, hint, held):
+            return "redis"
         if self._truth.is_stale:
-            if held is None:
+            if held is None and await self._recalled(environment_id) is None:
                 raise UnavailableError("Postgres cannot be reached, and nothing is held")
             return "memory"
+        return await self._load(environment_id, held, turn)
+
+    async def _has_copy(self, environment_id: str, hint: int, turn: Turn) -> bool:
+        """Whether Redis says that another reader loaded it; else it is this one's turn."""
+        bound = self._truth.bound(environment_id, hint)
+        if bound is None or environment_id in self._filling:
+            return False  # whoever still fills Redis with the last load has the turn
+        took = self._load_seconds.get(environment_id, 0.0)
+        return await turn.wait(bound, load_seconds=took)
+
+    async def _take_copy(self, environment_id: str, hint: int, held: Version | None) -> bool:
+        snapshot = await self._from_redis(environment_id, hint)
+        if snapshot is None or (held is not None and not snapshot.version.is_newer_than(held)):
+            return False
+        self.counts.redis_hits += 1
+        await self._keep(snapshot)
+        return True
+
+    async def _load(
+        self, environment_id: str, held: Version | None, turn: Turn, *, goes_back: bool = False
+    ) -> str:
+        began = time.monotonic()
         try:
-            found = await self._postgres.refresh(environment_id, unless=None if went_back else held)
+            found = await self._postgres.refresh(environment_id, unless=held)
         except UnavailableError:
+            self._start_background(turn.end())
             self.lost()
             self._ask_for_check()
             raise
         self._went_back.discard(environment_id)
-        if found is None:
-            self._truth.forget_one(environment_id)
-            self._drop(environment_id)
-        elif isinstance(found, Snapshot):
+        if isinstance(found, Snapshot):
             self._truth.learn_one(environment_id, found.version)
-            await self._keep(found, replace=went_back)
-            self._fill_redis(found, replace=went_back)
+            # Before the answers are made: other readers wait for it.
+            self._filling.add(environment_id)
+            self._start_background(self._fill_redis(found, turn, began, replace=goes_back))
+            await self._keep(found, replace=goes_back)
+        else:
+            self._start_background(turn.end())
+            if found is None:
+                self._truth.forget_one(environment_id)
+                self._drop(environment_id)
         return "database"
 
     async def _from_redis(self, environment_id: str, hint: int) -> Snapshot | None:
@@ -236,41 +354,65 @@ class Provider:
 
     async def _keep(self, snapshot: Snapshot, *, replace: bool = False) -> None:
         """Prepare the answers, then put snapshot and answers in place at once."""
-        if _is_quick(snapshot):
-            prepared = self._prepare(snapshot)  # takes less than handing it to a thread
-        else:
-            prepared = await asyncio.to_thread(self._prepare, snapshot)
+        prepared = await self._prepare_at(snapshot, self._now())
         if self._memory.keep(snapshot, replace=replace):
-            self._prepared[snapshot.environment_id] = prepared
-            self._kept_at[snapshot.environment_id] = time.monotonic()
-            self._on_change()
-            if len(self._prepared) > self._most:
-                self._let_go()
+            self._show(snapshot, prepared, at=time.monotonic(), goes_back=replace)
 
-    def _fill_redis(self, snapshot: Snapshot, *, replace: bool) -> None:
-        if self._redis is not None:
-            task: asyncio.Task[object] = asyncio.create_task(
-                self._redis.put(snapshot, replace=replace)
-            )
-            self._background.add(task)
-            task.add_done_callback(self._background.discard)
+    async def _prepare_at(self, snapshot: Snapshot, at: datetime) -> Prepared:
+        if _is_quick(snapshot):
+            return self._prepare(snapshot, at)  # takes less than handing it to a thread
+        return await asyncio.to_thread(self._prepare, snapshot, at)
+
+    def _show(
+        self, snapshot: Snapshot, prepared: Prepared, *, at: float, goes_back: bool = False
+    ) -> None:
+        """Answer with it from now on. `at`: a check that was asked before says nothing about it."""
+        self._prepared[snapshot.environment_id] = prepared
+        self._confirmed_at[snapshot.environment_id] = at
+        self._on_change()
+        self._timed.follow(snapshot.environment_id)
+        for watcher in self.watchers:
+            watcher.kept(snapshot, goes_back=goes_back)
+        if len(self._prepared) > self._most:
+            self._let_go()
+
+    async def _fill_redis(
+        self, snapshot: Snapshot, turn: Turn, began: float, *, replace: bool
+    ) -> None:
+        try:
+            if self._redis is not None:
+                await self._redis.put(snapshot, replace=replace)
+            await turn.end()
+        finally:
+            self._load_seconds[snapshot.environment_id] = time.monotonic() - began
+            self._filling.discard(snapshot.environment_id)
+
+    def _start_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     def _let_go(self) -> None:
         """Of what was not asked for longest. Whoever has an accepted key asks the memo instead of
         here; but every change empties that, and then all who are at work ask here again."""
-        self._drop(next(iter(self._prepared)))
+        self._drop(next(iter(self._prepared)), is_deleted=False)
 
-    def _drop(self, environment_id: str) -> None:
+    def _drop(self, environment_id: str, *, is_deleted: bool = True) -> None:
         self._memory.drop(environment_id)
         self._prepared.pop(environment_id, None)
-        self._kept_at.pop(environment_id, None)
+        self._confirmed_at.pop(environment_id, None)
         self._hints.pop(environment_id, None)
+        self._timed.follow(environment_id)
+        self._load_seconds.pop(environment_id, None)
         self._on_change()
+        for watcher in self.watchers:
+            watcher.dropped(environment_id, is_deleted=is_deleted)
 
     async def close(self) -> None:
         for pause in self._pauses.values():
             pause.cancel()
-        tasks = [*self._flights.values(), *self._background]
+        await self._timed.close()
+        tasks = [*self._flights.values(), *self._readings.values(), *self._background]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

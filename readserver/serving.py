@@ -5,7 +5,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -123,13 +123,15 @@ def _server(listener: Listener) -> _Server:
     )
 
 
-async def serve(listeners: list[Listener]) -> None:
-    """Serve until SIGINT or SIGTERM; what is in flight is answered first."""
+async def serve(listeners: list[Listener], *, on_stop: Callable[[], None]) -> None:
+    """Serve until SIGINT or SIGTERM; what is in flight is answered first. `on_stop` has to end what
+    would be in flight for ever."""
     servers = [_server(listener) for listener in listeners]
 
     def stop() -> None:
         for server in servers:
             server.should_exit = True
+        on_stop()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -34,6 +34,11 @@ class Truth:
         """Since Postgres last confirmed what is served; 0 before it ever did."""
         return 0.0 if self._verified_at is None else max(0.0, self._clock() - self._verified_at)
 
+    @property
+    def epoch(self) -> str:
+        """Which Postgres it was; empty before it ever answered."""
+        return self._state.epoch if self._state is not None else ""
+
     def version(self, environment_id: str) -> Version | None:
         return self._state.versions.get(environment_id) if self._state is not None else None
 
@@ -57,6 +62,12 @@ class Truth:
         self._verified_at = asked_at
         self.is_reachable = True
         self._asked.set()
+
+    def recall(self, seconds: float) -> None:
+        """What is served now was confirmed so many seconds ago, in an earlier process."""
+        if self._state is None:
+            confirmed_at = self._clock() - max(0.0, seconds)
+            self._verified_at = min(confirmed_at, self._verified_at or confirmed_at)
 
     def learn_one(self, environment_id: str, version: Version) -> None:
         """A load answered, between two checks."""

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support import servers as server_support
 from tests.support.installations import Cluster, Database, Installation
+from tests.support.memory import folder_in_memory
 from tests.support.servers import Servers
 
 hypothesis.settings.register_profile("flagctl", deadline=None, print_blob=True)
@@ -26,7 +27,10 @@ def _no_settings_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Postgres and Redis, one pair for each worker of pytest-xdist."""
-    with server_support.running(tmp_path_factory.mktemp("servers")) as running:
+    with (
+        folder_in_memory(tmp_path_factory.mktemp("servers")) as folder,
+        server_support.running(folder) as running,
+    ):
         yield running
 
 

@@ -17,11 +17,24 @@ READER: Final = "flagctl_reader"
 
 # A command inside a script is checked as if the script's caller had sent it.
 _SCRIPT: Final = ("eval", "type", "del", "hmget", "hset", "expire")
-_WRITES: Final = (*_SCRIPT, "publish")
+# Of receipts and leases, one has what looks at them, the other what writes them.
+_WRITES: Final = (*_SCRIPT, "publish", "zrevrange")
+_RECEIPTS: Final = ("time", "hdel", "zadd", "zrem", "zremrangebyscore")
 # PING tells a dead subscription from a quiet one; the name shows who it is in CLIENT LIST.
-_READS: Final = (*_SCRIPT, "subscribe", "ping", "client|setname")
+_READS: Final = (
+    *(*_SCRIPT, *_RECEIPTS, "hexists", "set", "get", "pttl"),
+    *("subscribe", "ping", "client|setname"),
+)
 # AUTH and HELLO are everybody's. Databases have no rules of their own, so SELECT opens them all.
 _SELECT: Final = "select"
+
+# How an error inside a script says that its caller lacks a right: Redis 7 and Valkey, and 6.2.
+_REFUSALS: Final = ("ACL failure in script", "executing the script can't run this command")
+
+
+def says_so(error: str) -> bool:
+    """Whether a script failed for a right that its caller lacks. Elsewhere the error has a kind."""
+    return any(text in error for text in _REFUSALS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core import notifications
-from core.cache import keys, scripts
+from core.cache import acl, keys, scripts
+from core.cache.clients import open_client
 from core.settings import Secret
 
 
@@ -48,17 +49,7 @@ def announce(
 
 
 def _send(redis_url: Secret, changes: Sequence[Change], timeout: float) -> None:
-    from redis import Redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    client = Redis.from_url(
-        redis_url.reveal(),
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 0),
-        driver_info=None,  # saying who we are takes two commands more, and rights for them
-    )
+    client = open_client(redis_url, timeout=timeout)
     try:
         pipeline = client.pipeline(transaction=False)
         for change in changes:
@@ -83,7 +74,7 @@ def reason(error: Exception) -> str:
         return "Redis refuses the password of its address"
     if isinstance(error, redis.TimeoutError | TimeoutError):
         return "Redis did not answer in time"
-    if isinstance(error, redis.exceptions.NoPermissionError):
+    if isinstance(error, redis.exceptions.NoPermissionError) or acl.says_so(str(error)):
         return "this user of Redis lacks a right; `flagctl cache acl` prints them"
     if isinstance(error, redis.ResponseError):
         return f"Redis refused: {str(error).split(' ', 1)[0][:40]}"

@@ -5,6 +5,7 @@ from typing import Final
 FORMAT: Final = 1  # of the entry's fields and of the bytes in it
 EXPIRES_SECONDS: Final = 86_400  # of an entry; it is written again with each change and each miss
 PATTERN: Final = "flagctl:{*}:*"  # of every key of every format, as Redis's rules match it
+READERS: Final = f"flagctl:{{readers}}:{FORMAT}:live"  # the ids of the readers that are up
 
 
 def snapshot_key(environment_id: str) -> str:
@@ -14,3 +15,13 @@ def snapshot_key(environment_id: str) -> str:
     the environment is the hash tag, so that a cluster keeps what belongs together together.
     """
     return f"flagctl:{{{environment_id}}}:{FORMAT}:snapshot"
+
+
+def lease_key(environment_id: str) -> str:
+    """Who of the readers loads the environment at the moment, for all of them."""
+    return f"flagctl:{{{environment_id}}}:{FORMAT}:lease"
+
+
+def reader_key(reader_id: str) -> str:
+    """What a reader says of itself; with the list, so that a script may touch both in a cluster."""
+    return f"flagctl:{{readers}}:{FORMAT}:reader-{reader_id}"

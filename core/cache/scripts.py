@@ -1,4 +1,4 @@
-"""The one script: replace only by something newer. Redis runs it undivided."""
+"""The scripts that Redis runs undivided: replace only by something newer, and one loads for all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,6 +45,34 @@ redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'revision', new, 'stamp', ARGV[3])
 if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'mac', ARGV[4], 'data', ARGV[5]) end
 redis.call('EXPIRE', KEYS[1], ARGV[6])
 return 1
+"""
+
+# KEYS: the entry, the lease. ARGV: epoch and revision that are wanted, a token, milliseconds.
+# Returns {2} when the entry says that it is a copy as new as that, {0} while the lease is
+# another's, and when it is now the token's {1} with what the entry has instead: epoch, revision,
+# stamp and mac, cut. A lease that would never end, or later than ours do, is nobody's.
+CLAIM: Final = """
+local old = {'', '', '', ''}
+if redis.call('TYPE', KEYS[1])['ok'] == 'hash' then
+  old = redis.call('HMGET', KEYS[1], 'epoch', 'revision', 'stamp', 'mac')
+  for i = 1, 4 do old[i] = (old[i] or ''):sub(1, 101) end
+  local rev, wanted = old[2], ARGV[2]
+  local is_number = #rev <= 18 and not rev:find('%D')
+  local is_new = #rev > #wanted or (#rev == #wanted and rev >= wanted)
+  if old[1] == ARGV[1] and is_number and is_new and redis.call('HEXISTS', KEYS[1], 'data') == 1
+    then return {2} end
+end
+local left = redis.call('PTTL', KEYS[2])
+if left == -1 or left > tonumber(ARGV[4]) then redis.call('DEL', KEYS[2]) end
+if redis.call('SET', KEYS[2], ARGV[3], 'NX', 'PX', ARGV[4]) then return {1, unpack(old)} end
+return {0}
+"""
+
+# KEYS: the lease. ARGV: the token. Ends it unless it is another's by now.
+RELEASE: Final = """
+if redis.call('TYPE', KEYS[1])['ok'] ~= 'string' then return 0 end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
 """
 
 Argument = str | bytes | int

@@ -20,16 +20,37 @@ from core.names import closest
 Predicate = Callable[[Context], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A compiled segment, and what it adds to a condition that names it."""
+
+    test: Predicate
+    depth: int
+    nodes: int
+
+
 @dataclass(slots=True)
 class Scope:
-    """What a condition may refer to, and how large it may be."""
+    """What a condition may refer to, and how large it may be; then, how large it turned out."""
 
-    segments: Mapping[str, Predicate] = field(default_factory=dict)
+    segments: Mapping[str, Segment] = field(default_factory=dict)
     limits: Limits = DEFAULT
-    left: int = DEFAULT.nodes  # nodes that may still come
+    depth: int = 0
+    nodes: int = 0
 
     def fresh(self) -> "Scope":
-        return Scope(self.segments, self.limits, self.limits.nodes)
+        return Scope(self.segments, self.limits)
+
+    def count(self, nodes: int, depth: int) -> None:
+        """Raises Fault where it gets too much: a segment counts wherever it is named, because it
+        is asked wherever it is named."""
+        self.nodes += nodes
+        if depth > self.depth:
+            self.depth = depth
+        if self.nodes > self.limits.nodes:
+            raise Fault(f"more than {self.limits.nodes} conditions", limit="nodes")
+        if self.depth > self.limits.depth:
+            raise Fault(f"nested deeper than {self.limits.depth}", limit="depth")
 
 
 def compile_condition(document: object, scope: Scope, depth: int = 0) -> Predicate:
@@ -38,11 +59,7 @@ def compile_condition(document: object, scope: Scope, depth: int = 0) -> Predica
         return _always
     if not isinstance(document, Mapping):
         raise Fault("a condition is true or an object")
-    scope.left -= 1
-    if scope.left < 0:
-        raise Fault(f"more than {scope.limits.nodes} conditions")
-    if depth >= scope.limits.depth:
-        raise Fault(f"nested deeper than {scope.limits.depth}")
+    scope.count(1, depth + 1)
     for kind, compile_kind in _KINDS.items():
         if kind in document:
             return compile_kind(document, scope, depth)
@@ -125,14 +142,15 @@ def _not(document: Mapping[str, Any], scope: Scope, depth: int) -> Predicate:
     return lambda context: not inner(context)
 
 
-def _segment(document: Mapping[str, Any], scope: Scope, _depth: int) -> Predicate:
+def _segment(document: Mapping[str, Any], scope: Scope, depth: int) -> Predicate:
     _only(document, "segment")
     key = document["segment"]
     found = scope.segments.get(key) if isinstance(key, str) else None
     if found is None:
         hint = closest(key, list(scope.segments)) if isinstance(key, str) else ""
         raise Fault(f"there is no segment {key!r}" + (f"; {hint}" if hint else ""), "segment")
-    return found
+    scope.count(found.nodes, depth + 1 + found.depth)
+    return found.test
 
 
 def _attribute(document: Mapping[str, Any], scope: Scope, _depth: int) -> Predicate:

@@ -1,8 +1,9 @@
 """Asks the flags of one environment for their values. Pure: no clock, no I/O, and it never raises.
+The time is handed in: an engine answers for one instant, and knows the next that changes an answer.
 
 How a flag is decided, in this order:
 
-1. it is off: the off variant, DISABLED
+1. it is off, or its time is over: the off variant, DISABLED
 2. a prerequisite is not met: the off variant, DISABLED
 3. the first rule whose condition holds and whose serve has an arm for the caller
 4. the default serve: STATIC, DEFAULT, SPLIT; a split with nothing to spread by: the off variant,
@@ -15,15 +16,17 @@ feature from somebody.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
-from core.evaluation.conditions import Predicate, Scope, compile_condition
+from core.evaluation.conditions import Scope, Segment, compile_condition
 from core.evaluation.context import Context
 from core.evaluation.equalities import tabulated
 from core.evaluation.faults import Fault
-from core.evaluation.limits import DEFAULT, Limits
+from core.evaluation.limits import READABLE, Limits
 from core.evaluation.result import ErrorCode, Reason, Result
 from core.evaluation.ruleset import Ruleset, Segments
 from core.evaluation.targeting import Requirement, Subject, Targeting, compile_targeting
+from core.evaluation.timed_changes import around, has_expired
 
 Decide = Callable[[Context], Result]
 
@@ -35,20 +38,40 @@ class Program:
     ruleset: Ruleset
     decide: Decide
     constant: Result | None
-    targeting: Targeting | None = None  # None when off, or not readable
+    asks: int = 1  # flags, itself among them
+    targeting: Targeting | None = None  # None when off, expired, or not readable
     fault: Fault | None = None
 
 
 class Engine:
-    """The flags of one environment, compiled."""
+    """The flags of one environment, compiled for the instant `at` (aware).
 
-    __slots__ = ("_constants", "_decisions", "programs", "segments")
+    `changed_at` is the last instant that changed an answer by itself, `changes_at` the next one:
+    from the one until right before the other this engine's answers hold.
+    """
+
+    __slots__ = (
+        "_constants",
+        "_decisions",
+        "changed_at",
+        "changes_at",
+        "limits",
+        "programs",
+        "segments",
+    )
 
     def __init__(
-        self, flags: Iterable[Ruleset], segments: Segments | None = None, limits: Limits = DEFAULT
+        self,
+        flags: Iterable[Ruleset],
+        segments: Segments | None = None,
+        limits: Limits = READABLE,
+        *,
+        at: datetime,
     ) -> None:
-        self.segments: Mapping[str, Predicate] = dict(compile_segments(segments or {}, limits))
-        self.programs = _Compiler(flags, Scope(self.segments, limits), limits).programs
+        flags, self.limits = tuple(flags), limits
+        self.changed_at, self.changes_at = around(flags, at)
+        self.segments: Mapping[str, Segment] = dict(compile_segments(segments or {}, limits))
+        self.programs = _Compiler(flags, Scope(self.segments, limits), limits, at).programs
         self._constants = {k: p.constant for k, p in self.programs.items() if p.constant}
         self._decisions = {k: p.decide for k, p in self.programs.items() if not p.constant}
 
@@ -67,18 +90,21 @@ class Engine:
 
 
 def compile_segments(
-    documents: Segments, limits: Limits = DEFAULT
-) -> Iterator[tuple[str, Predicate]]:
-    """Each after those that it names. What names a missing one, or itself, is left out."""
-    done: dict[str, Predicate] = {}
+    documents: Segments, limits: Limits = READABLE
+) -> Iterator[tuple[str, Segment]]:
+    """Each after those that it names. What names a missing one, or itself, is left out; so is what
+    is too large."""
+    done: dict[str, Segment] = {}
     waiting = dict(documents)
     for _ in range(limits.depth):
-        ready: dict[str, Predicate] = {}
+        ready: dict[str, Segment] = {}
         for key, document in waiting.items():
+            scope = Scope(done, limits)
             try:
-                ready[key] = compile_condition(document, Scope(done, limits, limits.nodes))
+                test = compile_condition(document, scope)
             except Fault:
                 continue
+            ready[key] = Segment(test, scope.depth, scope.nodes)
         if not ready:
             return
         done.update(ready)
@@ -90,8 +116,11 @@ def compile_segments(
 class _Compiler:
     """Compiles each flag after its prerequisites."""
 
-    def __init__(self, flags: Iterable[Ruleset], scope: Scope, limits: Limits) -> None:
+    def __init__(
+        self, flags: Iterable[Ruleset], scope: Scope, limits: Limits, at: datetime
+    ) -> None:
         self._waiting = {flag.key: flag for flag in flags}
+        self._at = at
         self._scope = scope
         self._limits = limits
         self._done: dict[str, Program] = {}
@@ -123,21 +152,27 @@ class _Compiler:
 
     def _compile(self, flag: Ruleset) -> Program:
         off = Result(flag.key, flag.variants[flag.off_variant], flag.off_variant, Reason.DISABLED)
-        if not flag.enabled:
+        if expired := has_expired(flag.expires_at, self._at):
+            off = replace(off, expired=True)
+        if expired or not flag.enabled:
             return Program(flag, lambda _: off, off)
         subject = Subject(flag.key, flag.variants, flag.on_variant, flag.salt)
         targeting = compile_targeting(flag.targeting, subject, self._scope)
-        gates = [(r, self._required(r)) for r in targeting.requires]
         decide, constant = _decision(targeting, off)
-        if gates:
-            decide, constant = _gated(gates, decide, off), None
-        return Program(flag, decide, constant, targeting)
+        if not targeting.requires:
+            return Program(flag, decide, constant, targeting=targeting)
+        required = [(r, self._required(r)) for r in targeting.requires]
+        asks = 1 + sum(program.asks for _, program in required)
+        if asks > self._limits.asked:
+            raise Fault(f"more than {self._limits.asked} flags to ask", "requires")
+        gates = [(requirement, program.decide) for requirement, program in required]
+        return Program(flag, _gated(gates, decide, off), None, asks, targeting)
 
-    def _required(self, requirement: Requirement) -> Decide:
+    def _required(self, requirement: Requirement) -> Program:
         program = self._program(requirement.flag)
         if program is None:
             raise Fault(f"there is no flag {requirement.flag!r}", "requires")
-        return program.decide
+        return program
 
 
 def _decision(targeting: Targeting, off: Result) -> tuple[Decide, Result | None]:

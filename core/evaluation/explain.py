@@ -6,6 +6,7 @@ compiled from the same document, so the two cannot disagree.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from core.evaluation.conditions import Scope, compile_condition
@@ -50,7 +51,8 @@ class PrerequisiteAsked:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`rules` are those that were asked; `default` is what serves after all of them."""
+    """`rules` are those that were asked; `default` is what serves after all of them. `expired_at`
+    is when the flag's time was over, if it is."""
 
     result: Result
     enabled: bool
@@ -60,6 +62,7 @@ class Explanation:
     default: Any = None
     bucket: int | None = None
     fault: str | None = None
+    expired_at: datetime | None = None
 
 
 def explain(engine: Engine, segments: Segments, key: str, context: Context) -> Explanation | None:
@@ -70,7 +73,8 @@ def explain(engine: Engine, segments: Segments, key: str, context: Context) -> E
     result = program.decide(context)
     if program.targeting is None:
         fault = str(program.fault) if program.fault is not None else None
-        return Explanation(result, program.ruleset.enabled, fault=fault)
+        expired_at = program.ruleset.expires_at if result.expired else None
+        return Explanation(result, program.ruleset.enabled, fault=fault, expired_at=expired_at)
     prerequisites = tuple(_prerequisites(engine, program, context))
     if result.prerequisite is not None:
         return Explanation(result, enabled=True, prerequisites=prerequisites)
@@ -109,7 +113,7 @@ def _rules(
 ) -> Any:
     compiled = program.targeting.rules if program.targeting is not None else ()
     for rule, written in zip(compiled, document.get("rules", []), strict=True):
-        asked = _ask(written["when"], Scope(engine.segments), segments, context)
+        asked = _ask(written["when"], Scope(engine.segments, engine.limits), segments, context)
         served = asked.held and rule.serve.serves(context)
         bucket = _bucket(rule.serve, context) if asked.held else None
         yield RuleAsked(

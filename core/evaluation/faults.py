@@ -2,17 +2,19 @@
 
 
 class Fault(ValueError):  # noqa: N818 - it describes the document, not this program
-    """A document that cannot be used. `path` is the place, as in `rules[0].when.all[1].value`."""
+    """A document that cannot be used. `path` is the place, as in `rules[0].when.all[1].value`;
+    `limit` names the field of Limits that it goes beyond, if it is that."""
 
-    def __init__(self, message: str, path: str = "") -> None:
+    def __init__(self, message: str, path: str = "", *, limit: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.path = path
+        self.limit = limit
 
     def under(self, part: str) -> "Fault":
         """The same, seen from one level further up."""
         joint = "." if self.path and not self.path.startswith("[") else ""
-        return Fault(self.message, f"{part}{joint}{self.path}")
+        return Fault(self.message, f"{part}{joint}{self.path}", limit=self.limit)
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message

@@ -64,7 +64,7 @@ def _member(values: object, limits: Limits) -> Test:
     if not isinstance(values, list):
         raise Fault("a list")
     if len(values) > limits.values:
-        raise Fault(f"a list of at most {limits.values} values, not {len(values)}")
+        raise Fault(f"a list of at most {limits.values} values, not {len(values)}", limit="values")
     texts: set[Any] = set()
     numbers: set[Any] = set()
     truths: set[Any] = set()
@@ -132,8 +132,12 @@ def _matches(value: object, limits: Limits) -> Test:
 
 
 def _cidr(values: object, limits: Limits) -> Test:
-    if not isinstance(values, list) or not values or len(values) > limits.values:
-        raise Fault(f"a list of 1 to {limits.values} networks")
+    if not isinstance(values, list) or not values:
+        raise Fault("a list of networks")
+    if len(values) > limits.values:
+        raise Fault(
+            f"a list of at most {limits.values} networks, not {len(values)}", limit="values"
+        )
     networks: list[_Network] = []
     for index, value in enumerate(values):
         try:

@@ -13,7 +13,7 @@ class Reason(StrEnum):
     DEFAULT = "DEFAULT"  # on, and none of its rules served
     TARGETING_MATCH = "TARGETING_MATCH"  # a rule served its variant
     SPLIT = "SPLIT"  # a bucket decided
-    DISABLED = "DISABLED"  # off, or a prerequisite is not met
+    DISABLED = "DISABLED"  # off, expired, or a prerequisite is not met
     ERROR = "ERROR"  # `error` says what; the value is the off variant's
 
 
@@ -30,7 +30,7 @@ class Result:
 
     Results are made when a flag is compiled, one for each way it can end, and shared by all
     evaluations. `rule` is the id of the rule that served; `prerequisite` the key of the flag that
-    kept this one off; `version` the flag's.
+    kept this one off; `expired` says that its time is over.
     """
 
     key: str
@@ -40,3 +40,4 @@ class Result:
     rule: str | None = None
     error: ErrorCode | None = None
     prerequisite: str | None = None
+    expired: bool = False

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from core.json_text import JsonValue
@@ -13,7 +14,8 @@ class Ruleset:
 
     `enabled` is the override, or the global default where the environment inherits. `on_variant`
     and `off_variant` are keys of `variants`. `targeting` is the document of targeting.py, None
-    where the flag was never touched; `salt` spreads its splits.
+    where the flag was never touched; `salt` spreads its splits. From `expires_at` (aware) on it is
+    off. `version` names this definition: another one has another.
     """
 
     key: str
@@ -25,6 +27,8 @@ class Ruleset:
     targeting: Any = None  # JSON
     salt: str = ""
     client_visible: bool = False
+    expires_at: datetime | None = None
+    version: str = ""
 
 
 Segments = Mapping[str, JsonValue]  # key → condition

@@ -3,7 +3,8 @@
     {"format": 1, "serve"?: Serve, "rules": [{"id", "description"?, "when": Cond, "serve": Serve}],
      "requires"?: [{"flag": key, "variants": [name…]}]}
 
-Compiling it is checking it. `serve` is the default serve; without it, the on variant.
+Compiling it is checking it. `serve` is the default serve; without it, the on variant. The key
+`schedule` is kept for changes at set times, which this release does not have.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from core.evaluation.serves import Outcome, compile_serve
 
 FORMAT: Final = 1
 _FIELDS: Final = frozenset({"format", "serve", "rules", "requires"})
+_SCHEDULE: Final = "schedule"
 _RULE_FIELDS: Final = frozenset({"id", "description", "when", "serve"})
 _LONGEST_ID: Final = 64
 
@@ -69,6 +71,8 @@ def compile_targeting(document: object, subject: Subject, scope: Scope) -> Targe
         document = {"format": FORMAT}
     if not isinstance(document, Mapping) or document.get("format") != FORMAT:
         raise Fault(f"a document of format {FORMAT}")
+    if _SCHEDULE in document:
+        raise Fault("kept for timed changes, which this release does not have", _SCHEDULE)
     for unknown in sorted(document.keys() - _FIELDS):
         raise Fault(f"unknown; known are {', '.join(sorted(_FIELDS))}", str(unknown))
     rules = _rules(document.get("rules", []), subject, scope)
@@ -86,7 +90,7 @@ def _default(document: Mapping[str, Any], subject: Subject, has_rules: bool) -> 
 
 def _rules(documents: object, subject: Subject, scope: Scope) -> tuple[Rule, ...]:
     if not isinstance(documents, list) or len(documents) > scope.limits.rules:
-        raise Fault(f"a list of at most {scope.limits.rules} rules", "rules")
+        raise Fault(f"a list of at most {scope.limits.rules} rules", "rules", limit="rules")
     found: dict[str, Rule] = {}
     for index, document in enumerate(documents):
         try:

@@ -67,11 +67,6 @@ class AuditEventRevision(Base):
         PrimaryKeyConstraint(
             "organization_id", "seq", "environment_id", name="audit_event_revisions_pkey"
         ),
-        ForeignKeyConstraint(
-            ["organization_id", "seq"],
-            ["flagctl.audit_events.organization_id", "flagctl.audit_events.seq"],
-            name="audit_event_revisions_event_fkey",
-        ),
         Index("audit_event_revisions_revision_idx", "environment_id", "revision"),
     )
 

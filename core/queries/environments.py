@@ -50,3 +50,24 @@ def _detail(session: Session, row: Row[Any]) -> EnvironmentDetail:
         api_keys=count(ApiKey, ApiKey.revoked_at.is_(None)),
         created_at=row.created_at,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentVersion:
+    """What readers must at least serve."""
+
+    key: str
+    id: str
+    epoch: str
+    revision: int
+    stamp: str
+
+
+def environment_versions(session: Session) -> tuple[str, list[EnvironmentVersion]]:
+    """The epoch, and the environments of the organization."""
+    epoch: str = session.execute(select(func.flagctl.epoch())).scalar_one()
+    rows = environments(session)
+    return epoch, [
+        EnvironmentVersion(row.key, row.public_id, epoch, row.revision, str(row.stamp))
+        for row in rows
+    ]

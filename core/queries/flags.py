@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, false, func, or_, select
+from sqlalchemy import ColumnElement, Row, and_, false, func, or_, select
 
+from core import clock
 from core.evaluation.shares import default_share
+from core.evaluation.timed_changes import has_expired
 from core.lookups import environments, find_environment, find_flag
 from core.models import Flag, Override
 from core.sessions import Session
@@ -15,7 +17,8 @@ from core.sessions import Session
 
 @dataclass(frozen=True, slots=True)
 class FlagState:
-    """One environment: `state` is on, off or inherit; `enabled` and `variant` what that gives."""
+    """One environment: `state` is on, off or inherit; `enabled` and `variant` what that gives: off
+    for a flag that has expired."""
 
     environment: str
     state: str
@@ -25,6 +28,7 @@ class FlagState:
     percent: float  # of whom the variant is served to, where no rule answers
     rules: int
     updated_at: datetime | None
+    revision: int  # the environment's, for --if-revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,9 @@ class FlagSummary:
     owner: str
     description: str
     archived: bool
+    permanent: bool
     expires_at: datetime | None
+    expired: bool
     updated_at: datetime
 
 
@@ -59,6 +65,7 @@ class FlagDetail:
     permanent: bool
     client_visible: bool
     expires_at: datetime | None
+    expired: bool
     archived_at: datetime | None
     version: int
     created_at: datetime
@@ -70,8 +77,8 @@ class FlagDetail:
 class Filter:
     """What `flagctl list` shows. `match` is a part of the key; archived ones only when asked.
 
-    `state` is on or off (what it comes to, whatever is served) or inherit (nothing of its own), in
-    the environment or in any. `after` is the key that the last page ended with.
+    `state` is on or off (what it comes to, whatever is served), inherit (nothing of its own), in
+    the environment or in any, or expired. `after` is the key that the last page ended with.
     """
 
     environment: str | None = None
@@ -99,6 +106,7 @@ def list_flags(session: Session, wanted: Filter) -> list[FlagSummary]:
 
 def page_of_flags(session: Session, wanted: Filter) -> Page:
     """The same, with whether there are more than `limit`."""
+    now = clock.now()
     rows = environments(session)
     if wanted.environment is not None:
         rows = [find_environment(session, wanted.environment)]
@@ -113,18 +121,21 @@ def page_of_flags(session: Session, wanted: Filter) -> Page:
         statement = statement.where(Flag.key.contains(wanted.match, autoescape=True))
     if wanted.after is not None:
         statement = statement.where(Flag.key > wanted.after)
-    if wanted.state is not None:
-        statement = statement.where(or_(false(), *(_is_in(wanted.state, row.id) for row in rows)))
+    if wanted.state == "expired":
+        statement = statement.where(Flag.expires_at <= now)
+    elif wanted.state is not None:
+        states = (_is_in(wanted.state, row.id, now) for row in rows)
+        statement = statement.where(or_(false(), *states))
     if wanted.limit is not None:
         statement = statement.limit(wanted.limit + 1)
     flags = session.execute(statement.order_by(Flag.key)).all()
     shown = flags[: wanted.limit]
     overrides = _overrides(session, [flag.id for flag in shown])
-    summaries = [_summary(flag, overrides[flag.id], rows) for flag in shown]
+    summaries = [_summary(flag, overrides[flag.id], rows, now) for flag in shown]
     return Page(summaries, len(flags) > len(shown))
 
 
-def _is_in(state: str, environment_id: int) -> ColumnElement[bool]:
+def _is_in(state: str, environment_id: int, now: datetime) -> ColumnElement[bool]:
     """Whether a flag is on, off or without a state of its own in an environment."""
     own = (
         select(Override.enabled)
@@ -133,11 +144,12 @@ def _is_in(state: str, environment_id: int) -> ColumnElement[bool]:
     )
     if state == "inherit":
         return own.is_(None)
-    return func.coalesce(own, Flag.default_enabled) == (state == "on")
+    lives = or_(Flag.expires_at.is_(None), Flag.expires_at > now)
+    return and_(func.coalesce(own, Flag.default_enabled), lives) == (state == "on")
 
 
 def show_flag(session: Session, key: str) -> FlagDetail:
-    flag = find_flag(session, key)
+    flag, now = find_flag(session, key), clock.now()
     overrides = _overrides(session, [flag.id])[flag.id]
     return FlagDetail(
         key=flag.key,
@@ -152,11 +164,12 @@ def show_flag(session: Session, key: str) -> FlagDetail:
         permanent=flag.permanent,
         client_visible=flag.client_visible,
         expires_at=flag.expires_at,
+        expired=has_expired(flag.expires_at, now),
         archived_at=flag.archived_at,
         version=flag.version,
         created_at=flag.created_at,
         updated_at=flag.updated_at,
-        environments=[_state(flag, overrides.get(e.id), e.key) for e in environments(session)],
+        environments=[_state(flag, overrides.get(e.id), e, now) for e in environments(session)],
     )
 
 
@@ -175,10 +188,12 @@ def _overrides(session: Session, flag_ids: list[int]) -> dict[int, dict[int, Row
     return found
 
 
-def _summary(flag: Row[Any], overrides: dict[int, Row[Any]], rows: list[Row[Any]]) -> FlagSummary:
+def _summary(
+    flag: Row[Any], overrides: dict[int, Row[Any]], rows: list[Row[Any]], now: datetime
+) -> FlagSummary:
     states = {}
     for environment in rows:
-        state = _state(flag, overrides.get(environment.id), environment.key)
+        state = _state(flag, overrides.get(environment.id), environment, now)
         plain = state.variant == flag.on_variant or not state.enabled
         shown = _on_off(state.enabled) if plain else state.variant
         states[environment.key] = shown if state.percent == 100 else f"{shown} {state.percent:g}%"
@@ -191,19 +206,24 @@ def _summary(flag: Row[Any], overrides: dict[int, Row[Any]], rows: list[Row[Any]
         owner=flag.owner,
         description=flag.description,
         archived=flag.archived_at is not None,
+        permanent=flag.permanent,
         expires_at=flag.expires_at,
+        expired=has_expired(flag.expires_at, now),
         updated_at=flag.updated_at,
     )
 
 
-def _state(flag: Row[Any], override: Row[Any] | None, environment: str) -> FlagState:
+def _state(
+    flag: Row[Any], override: Row[Any] | None, environment: Row[Any], now: datetime
+) -> FlagState:
     own = override.enabled if override is not None else None
     targeting: dict[str, Any] = override.targeting if override is not None else {}
     enabled = flag.default_enabled if own is None else own
+    enabled = enabled and not has_expired(flag.expires_at, now)
     served, percent = default_share(targeting, flag.on_variant)
     variant = served if enabled else flag.off_variant
     return FlagState(
-        environment=environment,
+        environment=environment.key,
         state="inherit" if own is None else _on_off(own),
         enabled=enabled,
         variant=variant,
@@ -211,6 +231,7 @@ def _state(flag: Row[Any], override: Row[Any] | None, environment: str) -> FlagS
         percent=percent if enabled else 100.0,
         rules=len(targeting.get("rules", [])),
         updated_at=override.updated_at if override is not None else None,
+        revision=environment.revision,
     )
 
 

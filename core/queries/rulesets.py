@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import and_, select
 
 from core.evaluation.ruleset import Ruleset
+from core.flag_versions import VERSIONED, version_of
 from core.json_text import JsonValue
 from core.lookups import find_environment, find_flag, segment_documents
 from core.models import Flag, Override
@@ -21,6 +22,11 @@ class Rulesets:
     flags: tuple[Ruleset, ...]
     segments: dict[str, JsonValue]
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of each flag, by key."""
+        return {flag.key: flag.version for flag in self.flags}
+
 
 def rulesets_for(session: Session, key: str, environment_key: str) -> Rulesets:
     """Raises NotFoundError for an unknown flag or environment; an archived flag is left out."""
@@ -29,15 +35,10 @@ def rulesets_for(session: Session, key: str, environment_key: str) -> Rulesets:
     rows = session.execute(
         select(
             Flag.key,
-            Flag.type,
             Flag.variants,
-            Flag.on_variant,
-            Flag.off_variant,
-            Flag.default_enabled,
-            Flag.salt,
             Flag.client_visible,
-            Override.enabled,
             Override.targeting,
+            *VERSIONED,
         )
         .join_from(
             Flag,
@@ -76,8 +77,10 @@ def _ruleset(row: Any) -> Ruleset:
         variants=row.variants,
         on_variant=row.on_variant,
         off_variant=row.off_variant,
-        enabled=row.default_enabled if row.enabled is None else row.enabled,
+        enabled=row.default_enabled if row.own_enabled is None else row.own_enabled,
         targeting=row.targeting,
         salt=row.salt,
         client_visible=row.client_visible,
+        expires_at=row.expires_at,
+        version=version_of(row),
     )

@@ -17,15 +17,17 @@ from core import schema_version
 from core.auth.actor import Permission
 from core.db import translated
 from core.errors import ConfirmationNeededError, ConflictError, FlagctlError, ForbiddenError
+from core.evaluation.limits import DEFAULT, Limits
 from core.lookups import environments
 from core.models import AuditEvent
-from core.sessions import CLIENT_VERSION, Session, owner_session, session
+from core.sessions import CLIENT_VERSION, Session, Spot, owner_session, session
 from core.settings import Secret
 
 _RECORD_DENIAL = text(
     "SELECT flagctl.record_denial(:token, :organization, :attempted, :client_version)"
 )
-_OUTCOME = text("SELECT flagctl.outcome()")
+OUTCOME = "SELECT flagctl.outcome()"
+_OUTCOME = text(OUTCOME)
 _LOCK = text("SELECT id FROM flagctl.organizations WHERE id = :id FOR NO KEY UPDATE")
 _PATIENCE_SECONDS = 60.0  # for a queue that moves; one holder alone gets `lock_timeout`, 5 s
 _HOLDER = text(
@@ -39,12 +41,14 @@ _HOLDER = text(
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What every write takes. `if_revision` is what the caller last saw."""
+    """What every write takes. `if_revision` is what the caller last saw; `limits` bound the rules
+    that it writes."""
 
     reason: str | None = None
     dry_run: bool = False
     if_revision: int | None = None
     confirmed: bool = False
+    limits: Limits = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +136,21 @@ class Change:
 
 @contextmanager
 def change(
-    url: Secret, token: Secret, options: Options, *, organization: str | None = None
+    url: Secret,
+    token: Secret,
+    options: Options,
+    *,
+    organization: str | None = None,
+    spot: Spot | None = None,
 ) -> Iterator[Change]:
-    """Run the block as one authenticated, audited transaction; commit at its end.
+    """Run the block as one authenticated, audited transaction; commit at its end. `spot` is what
+    the block will look at first.
 
     Raises what the block raises, and then nothing was written but, of what the actor may not do,
     that it was tried; ConflictError when the organization's lock is not to be had in five seconds.
     """
     with session(
-        url, token, organization=organization, reason=options.reason, read_only=False
+        url, token, organization=organization, reason=options.reason, read_only=False, spot=spot
     ) as opened:
         try:
             with running(opened, options) as open_change:
@@ -229,7 +239,8 @@ def _named(holder: Row[Any] | None) -> str:
 
 
 def _read_outcome(open_change: Change) -> None:
-    found: dict[str, Any] = open_change.session.execute(_OUTCOME).scalar_one()
+    session = open_change.session
+    found = session.foreseen(OUTCOME, lambda: session.execute(_OUTCOME).scalar_one())
     outcome = open_change.outcome
     outcome.events = tuple(Event(**event) for event in found["events"] or ())
     outcome.raised = tuple(

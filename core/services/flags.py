@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_hex
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Row, delete, insert, select, update
 
@@ -42,7 +42,7 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What to change; None leaves a field as it is. `expires_at` False removes the date."""
+    """What to change; None leaves a field as it is. `expires_at` None is no change, False never."""
 
     variants: Mapping[str, JsonValue] | None = None
     removed_variants: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class Edit:
     description: str | None = None
     owner: str | None = None
     tags: tuple[str, ...] | None = None
-    expires_at: datetime | bool | None = None
+    expires_at: datetime | Literal[False] | None = None
     permanent: bool | None = None
     client_visible: bool | None = None
 
@@ -73,6 +73,7 @@ def create_flag(change: Change, definition: Definition) -> None:
             hint=f"`flagctl unarchive {definition.key}` brings it back" if archived else "",
         )
     change.expect(0, what=f"the version of {definition.key} (which does not exist)")
+    _check_time(definition.key, definition.expires_at, permanent=definition.permanent)
     variants = dict(definition.variants or _default_variants(definition.type))
     on_variant, off_variant = _serving(definition, variants)
     _check_variants(definition.type, variants, on_variant, off_variant)
@@ -115,13 +116,9 @@ def update_flag(change: Change, key: str, edit: Edit) -> None:
         values["owner"] = check_text(edit.owner, what="the owner", at_most=255)
     if edit.tags is not None:
         values["tags"] = _check_tags(edit.tags)
-    if edit.expires_at is not None:
-        values["expires_at"] = edit.expires_at or None
-    values |= {
-        name: value
-        for name in ("permanent", "client_visible")
-        if (value := getattr(edit, name)) is not None
-    }
+    values |= _time_values(flag, edit)
+    if edit.client_visible is not None:
+        values["client_visible"] = edit.client_visible
     if variants != flag.variants or on_variant != flag.on_variant:
         from core.services.targeting import check_states  # deferred: few writes need it
 
@@ -165,7 +162,7 @@ def delete_flag(change: Change, key: str) -> None:
 
 
 def _check_not_required(change: Change, key: str) -> None:
-    from core.services.targeting import check_not_required  # deferred: few writes need it
+    from core.services.prerequisites import check_not_required  # deferred: few writes need it
 
     check_not_required(change, key)
 
@@ -178,6 +175,37 @@ def _existing(change: Change, key: str) -> Row[Any]:
 
 def _update(change: Change, flag: Row[Any], values: dict[str, Any]) -> None:
     change.session.execute(update(Flag).where(Flag.id == flag.id).values(**values))
+
+
+def _time_values(flag: Row[Any], edit: Edit) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if edit.permanent is not None:
+        values["permanent"] = edit.permanent
+    if edit.expires_at is not None:
+        values["expires_at"] = edit.expires_at or None
+    if values:
+        permanent = values.get("permanent", flag.permanent)
+        until = values.get("expires_at", flag.expires_at)
+        is_new = "expires_at" in values and until != flag.expires_at
+        _check_time(flag.key, until, permanent=permanent, is_new=is_new)
+    return values
+
+
+def _check_time(
+    key: str, expires_at: datetime | None, *, permanent: bool, is_new: bool = True
+) -> None:
+    if expires_at is None:
+        return
+    if permanent:
+        raise InvalidInputError(
+            f"{key} cannot both expire and be permanent",
+            hint="`--expires never` takes the date away, `--temporary` the mark",
+        )
+    if is_new and expires_at <= clock.now():
+        raise InvalidInputError(
+            f"{key} would have expired already: {expires_at.isoformat()}",
+            hint="it is a time to come, as in 2027-01-31 (from midnight UTC on) or 30d",
+        )
 
 
 def _default_variants(type_: ValueType) -> Mapping[str, JsonValue]:

@@ -123,6 +123,8 @@ _FUNCTIONS = {
     "outcome()": (Group.ADMIN, Group.TRUST),
     "record_denial(text, text, text, text)": (Group.ADMIN,),
     "organizations_of(text)": (Group.ADMIN,),
+    "state_of(text, text)": (Group.ADMIN,),
+    "set_state(bigint, bigint, boolean, jsonb)": (Group.ADMIN,),
     **dict.fromkeys(
         (
             "current_organization()",

@@ -6,15 +6,16 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from core.auth.actor import Permission
 from core.errors import ConflictError, InvalidInputError, NotFoundError
 from core.evaluation.shares import default_share
 from core.lookups import find_environment, find_flag
-from core.models import Environment, Flag, Override
 from core.names import check_key, closest
-from core.services.change import Change
+from core.services.change import OUTCOME, Change
+from core.sessions import Spot
 
 
 class State(StrEnum):
@@ -32,6 +33,7 @@ class Result:
     variant: str
     revision: int
     percent: float = 100.0  # of whom it serves the variant to
+    expires_at: datetime | None = None  # the flag's; from then on it is off, whatever is set
 
 
 class Place(NamedTuple):
@@ -46,28 +48,26 @@ class FlagRow(NamedTuple):
     """What of a flag decides what an environment serves."""
 
     id: int
-    organization_id: int
     key: str
     variants: dict[str, Any]
     on_variant: str
     off_variant: str
     default_enabled: bool
-    archived_at: datetime | None
+    is_archived: bool
+    expires_at: datetime | None
     salt: str
 
 
 class StateRow(NamedTuple):
     """The override that is there."""
 
-    id: int
     enabled: bool | None
     targeting: dict[str, Any]
 
 
-def _columns(model: Any, of: Any) -> list[Any]:
-    return [getattr(model, name) for name in of._fields]
-
-
+_SET_STATE = text("SELECT flagctl.set_state(:flag, :environment, :enabled, :targeting)").bindparams(
+    bindparam("targeting", type_=JSONB)
+)
 EMPTY_TARGETING: dict[str, Any] = {"format": 1, "rules": []}
 
 
@@ -100,19 +100,19 @@ def set_override(
         from core.services.targeting import check_targeting  # deferred: few writes need it
 
         targeting["serve"] = _split(flag, state, variant or flag.on_variant, rollout)
-        check_targeting(change, flag, environment, targeting)
+        check_targeting(change, flag, environment, targeting, targeting)
     before = (
         (current.enabled, current.targeting) if current is not None else (None, EMPTY_TARGETING)
     )
     if (enabled, targeting) != before:
-        write(change, flag, environment, current, {"enabled": enabled, "targeting": targeting})
+        write(change, flag, environment, enabled, targeting)
     return _result(flag, environment, state, targeting)
 
 
 def check_editable(change: Change, flag: FlagRow, environment: Place) -> None:
     """Raises ForbiddenError, and ConflictError for an archived flag."""
     change.require(Permission.EDIT, in_environments=[environment])
-    if flag.archived_at is not None:
+    if flag.is_archived:
         raise ConflictError(
             f"the flag {flag.key!r} is archived", hint=f"first `flagctl unarchive {flag.key}`"
         )
@@ -140,33 +140,23 @@ def _split(flag: FlagRow, state: State, variant: str, rollout: Rollout) -> dict[
 def look_up(
     change: Change, key: str, environment_key: str
 ) -> tuple[Place, FlagRow, StateRow | None]:
-    """All in one query: a write takes mostly as long as its questions. Raises NotFoundError."""
+    """All in one question: a write takes mostly as long as its questions. Raises NotFoundError."""
     check_key(key, noun="flag")
     check_key(environment_key, noun="environment")
-    places, flags, states = (
-        _columns(model, of)
-        for model, of in ((Environment, Place), (Flag, FlagRow), (Override, StateRow))
-    )
-    row = change.session.execute(
-        select(*places, *flags, *states)
-        .join_from(Environment, Flag, Flag.organization_id == Environment.organization_id)
-        .outerjoin(
-            Override,
-            (Override.flag_id == Flag.id) & (Override.environment_id == Environment.id),
-        )
-        .where(
-            Environment.organization_id == change.session.organization_id,
-            Environment.key == environment_key,
-            Flag.key == key,
-        )
-    ).one_or_none()
-    if row is None:
+    found = change.session.state_of(Spot(key, environment_key))
+    if found is None:
         find_environment(change.session, environment_key)
         find_flag(change.session, key)
         raise NotFoundError(f"there is no flag {key!r}")  # not reached: one of them is missing
-    first, second = len(places), len(places) + len(flags)
-    state = None if row[second] is None else StateRow(*row[second:])
-    return Place(*row[:first]), FlagRow(*row[first:second]), state
+    override = None if found["override"] is None else StateRow(**found["override"])
+    return Place(**found["environment"]), _flag(found["flag"]), override
+
+
+def _flag(found: dict[str, Any]) -> FlagRow:
+    """As JSON has it, but for the time."""
+    expires_at = found["expires_at"]
+    moment = datetime.fromisoformat(expires_at) if expires_at is not None else None
+    return FlagRow(**found | {"expires_at": moment})
 
 
 def _parse(flag: FlagRow, wanted: str) -> tuple[State, str | None]:
@@ -185,20 +175,13 @@ def write(
     change: Change,
     flag: FlagRow,
     environment: Place,
-    current: StateRow | None,
-    values: dict[str, Any],
+    enabled: bool | None,  # noqa: FBT001 - a column's value
+    targeting: dict[str, Any],
 ) -> None:
-    if current is not None:
-        change.session.execute(update(Override).where(Override.id == current.id).values(**values))
-        return
-    change.session.execute(
-        insert(Override).values(
-            organization_id=flag.organization_id,
-            flag_id=flag.id,
-            environment_id=environment.id,
-            **values,
-        )
-    )
+    """Make the override, or change it."""
+    at = {"flag": flag.id, "environment": environment.id}
+    done = change.session.execute(_SET_STATE, at | {"enabled": enabled, "targeting": targeting})
+    change.session.foresee(OUTCOME, done.scalar_one())
 
 
 def _result(flag: FlagRow, environment: Place, state: State, targeting: dict[str, Any]) -> Result:
@@ -206,4 +189,4 @@ def _result(flag: FlagRow, environment: Place, state: State, targeting: dict[str
     served, percent = default_share(targeting, flag.on_variant)
     if not enabled:
         served, percent = flag.off_variant, 100.0
-    return Result(state, enabled, served, environment.revision, percent)
+    return Result(state, enabled, served, environment.revision, percent, flag.expires_at)

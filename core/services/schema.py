@@ -1,7 +1,7 @@
 """The schema's version: upgrade, status, and whether the database is what the models say."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,8 @@ _LOCK_TIMEOUT = "5s"
 _STATEMENT_TIMEOUT = "5min"
 _FOLDER = Path(migrations.__file__).parent
 _VERSIONS: tuple[Path, ...] = (_FOLDER / "versions",)
+
+Watch = Callable[[int, int, str], None]  # how many steps are done, of how many, and the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +70,18 @@ def pending(current: str | None) -> list[Script]:
     return steps[done:]
 
 
-def upgrade(url: Secret, *, prefix: str, to: str = "head") -> Status:
+def upgrade(
+    url: Secret, *, prefix: str, to: str = "head", watch: Watch = lambda *_: None
+) -> Status:
     """Run what is pending, each migration in a transaction of its own, then renew the grants.
 
     Returns the status from before. Raises ConflictError when another upgrade runs.
     """
-    with _owner(url, prefix) as connection:
+    with as_owner(url, prefix) as connection:
         before = status(connection)
         connection.commit()
         with translated():
-            command.upgrade(_config(connection), to)
+            run_migrations(connection, to, _watched(before, watch))
         complete = not status(connection).pending  # the grants speak of the newest schema
         connection.commit()
         if complete:
@@ -85,9 +89,31 @@ def upgrade(url: Secret, *, prefix: str, to: str = "head") -> Status:
         return before
 
 
+def _watched(before: Status, watch: Watch) -> Callable[..., None]:
+    """The grants are a step too; they come last."""
+    steps = [*before.pending, "grants"]
+    done = iter(range(1, len(steps)))
+
+    def applied(**_: Any) -> None:
+        number = next(done)
+        watch(number, len(steps), steps[number])
+
+    watch(0, len(steps), steps[0])
+    return applied
+
+
+def run_migrations(
+    connection: Connection, to: str = "head", applied: Callable[..., None] | None = None
+) -> None:
+    """In a transaction each, or in the one that is open; `applied` is called after each."""
+    config = _config(connection)
+    config.attributes["on_version_apply"] = applied
+    command.upgrade(config, to)
+
+
 def downgrade(url: Secret, *, prefix: str, to: str) -> None:
     """Take migrations back. For tests: data goes with the tables."""
-    with _owner(url, prefix) as connection, translated():
+    with as_owner(url, prefix) as connection, translated():
         command.downgrade(_config(connection), to)
         connection.commit()
 
@@ -117,7 +143,7 @@ def driver(connection: Connection) -> psycopg.Connection[Any]:
 
 
 @contextmanager
-def _owner(url: Secret, prefix: str) -> Iterator[Connection]:
+def as_owner(url: Secret, prefix: str) -> Iterator[Connection]:
     """A connection that acts as the owners' group, alone, with bounded waits."""
     role = group_name(prefix, Group.OWNER)
     with connect(url, application_name="flagctl db") as connection:

@@ -13,7 +13,7 @@ from core.models import Segment
 from core.names import check_new_key, check_text
 from core.segment_uses import uses_of
 from core.services.change import Change
-from core.services.targeting import check_condition
+from core.services.segment_conditions import check_segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def create_segment(change: Change, key: str, condition: JsonValue, description: 
     if existing is not None:
         raise ConflictError(f"the segment {key!r} exists already")
     change.expect(0, what=f"the version of {key} (which does not exist)")
-    check_condition(session, condition, own_key=key)
+    check_segment(change, key, condition)
     session.execute(
         insert(Segment).values(
             organization_id=session.organization_id,
@@ -51,7 +51,7 @@ def update_segment(change: Change, key: str, edit: Edit) -> None:
     segment = _existing(change, key)
     values: dict[str, Any] = {}
     if edit.condition is not None:
-        check_condition(change.session, edit.condition, own_key=key)
+        check_segment(change, key, edit.condition)
         values["condition"] = edit.condition
     if edit.description is not None:
         values["description"] = check_text(edit.description, what="the description")

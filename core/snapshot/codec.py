@@ -7,15 +7,16 @@ Postgres, which costs time and never truth.
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+from core.auth import stream_urls
 from core.auth.api_keys import KeyKind
 from core.evaluation.ruleset import Ruleset
 from core.snapshot.document import Auth, Config, KeyGrant, Served, Snapshot, Version
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 
 class RefusedError(ValueError):
@@ -47,7 +48,8 @@ def unseal(sealed: Sealed, secret: bytes) -> Snapshot:
     snapshot = decode(sealed.data)
     if (snapshot.environment_id, snapshot.version) != (sealed.environment_id, sealed.version):
         raise RefusedError("it is of another environment or version than its seal")
-    return snapshot
+    stream_secret = stream_urls.secret_of(secret, sealed.environment_id)
+    return replace(snapshot, auth=replace(snapshot.auth, stream_secret=stream_secret))
 
 
 def _mac(environment_id: str, version: Version, data: bytes, secret: bytes) -> bytes:
@@ -58,7 +60,8 @@ def _mac(environment_id: str, version: Version, data: bytes, secret: bytes) -> b
 
 
 def encode(snapshot: Snapshot) -> bytes:
-    """The snapshot as compact JSON, ASCII only."""
+    """The snapshot as compact JSON, ASCII only, without the secret of its streams; equal ones give
+    the same bytes."""
     document = {
         "format": FORMAT,
         "environment_id": snapshot.environment_id,
@@ -72,7 +75,7 @@ def encode(snapshot: Snapshot) -> bytes:
         ],
         "keys": [
             [digest.hex(), grant.id, grant.kind, _encode_time(grant.expires_at)]
-            for digest, grant in snapshot.auth.keys.items()
+            for digest, grant in sorted(snapshot.auth.keys.items())
         ],
     }
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
@@ -89,6 +92,8 @@ def _encode_flag(flag: Ruleset) -> list[Any]:
         flag.targeting,
         flag.salt,
         flag.client_visible,
+        _encode_time(flag.expires_at),
+        flag.version,
     ]
 
 
@@ -107,7 +112,7 @@ def decode(data: bytes) -> Snapshot:
         raise RefusedError(f"its format is not {FORMAT}")
     try:
         return _snapshot(document)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (LookupError, TypeError, ValueError, AttributeError):
         raise RefusedError("it is not a whole snapshot") from None
 
 
@@ -120,7 +125,7 @@ def _snapshot(document: dict[str, Any]) -> Snapshot:
         revision=revision,
         stamp=stamp,
         served=Served(
-            flags=tuple(Ruleset(*fields) for fields in document["flags"]),
+            flags=tuple(map(_decode_flag, document["flags"])),
             configs=tuple(Config(*fields) for fields in document["configs"]),
             segments=dict(document["segments"]),
         ),
@@ -131,6 +136,11 @@ def _snapshot(document: dict[str, Any]) -> Snapshot:
             }
         ),
     )
+
+
+def _decode_flag(fields: list[Any]) -> Ruleset:
+    fields[9] = _decode_time(fields[9])
+    return Ruleset(*fields)
 
 
 def _decode_time(text: str | None) -> datetime | None:

@@ -66,9 +66,12 @@ class KeyGrant:
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """What authenticates: SHA-256 digests of the live API keys."""
+    """What authenticates: SHA-256 digests of the live API keys, and the secret of streams'
+    addresses (core.auth.stream_urls). That is not in the bytes of a snapshot, so not in Redis:
+    whoever may unseal them can make it."""
 
     keys: Mapping[bytes, KeyGrant]
+    stream_secret: bytes = field(default=b"", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

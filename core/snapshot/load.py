@@ -8,10 +8,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Text, and_, bindparam, cast, func, select, text
 
+from core.auth import stream_urls
 from core.auth.api_keys import KeyKind
 from core.db import translated
 from core.evaluation.conditions import named_segments
 from core.evaluation.ruleset import Ruleset, Segments
+from core.flag_versions import VERSIONED, version_of
 from core.models import (
     ApiKey,
     Config,
@@ -21,6 +23,7 @@ from core.models import (
     Organization,
     Override,
     Segment,
+    SnapshotKey,
 )
 from core.snapshot import document
 from core.snapshot.document import Auth, KeyGrant, Served, Snapshot, Version
@@ -49,6 +52,7 @@ _ENVIRONMENT: Final = (
         Environment.revision,
         cast(Environment.stamp, Text).label("stamp"),
         func.flagctl.epoch(type_=Text).label("epoch"),
+        select(SnapshotKey.secret).scalar_subquery().label("snapshot_key"),
     )
     .join(Organization, Organization.id == Environment.organization_id)
     .where(Environment.public_id == bindparam("environment"), Organization.archived_at.is_(None))
@@ -56,15 +60,8 @@ _ENVIRONMENT: Final = (
 _FLAGS: Final = (
     select(
         Flag.key,
-        Flag.type,
-        cast(Flag.variants, Text).label("variants"),
-        Flag.on_variant,
-        Flag.off_variant,
-        Flag.default_enabled,
         Flag.client_visible,
-        Flag.salt,
-        Override.enabled.label("override_enabled"),
-        cast(Override.targeting, Text).label("targeting"),
+        *VERSIONED,
     )
     .join_from(
         Flag,
@@ -140,7 +137,10 @@ def load(
                 configs=_configs(connection, row.id),
                 segments=_segments(connection, row.organization_id, flags),
             ),
-            auth=_auth(connection, row.id),
+            auth=Auth(
+                _keys(connection, row.id),
+                stream_urls.secret_of(bytes(row.snapshot_key), environment_id),
+            ),
         )
 
 
@@ -155,12 +155,13 @@ def _readable_flags(rows: Iterable[Any]) -> Iterable[Ruleset]:
     not take the environment with it."""
     for row in rows:
         try:
-            variants = _parse(row.variants)
-            targeting = None if row.targeting is None else _parse(row.targeting)
+            variants = _parse(row.variants_text)
+            stored = row.targeting_text
+            targeting = None if stored is None else _parse(stored)
         except (ValueError, RecursionError):
             _log.error("a flag has a value that cannot be served", extra={"flag": row.key})
             continue
-        own = row.override_enabled
+        own = row.own_enabled
         yield Ruleset(
             key=row.key,
             type=row.type,
@@ -171,6 +172,8 @@ def _readable_flags(rows: Iterable[Any]) -> Iterable[Ruleset]:
             targeting=targeting,
             salt=row.salt,
             client_visible=row.client_visible,
+            expires_at=row.expires_at,
+            version=version_of(row),
         )
 
 
@@ -209,12 +212,10 @@ def _configs(connection: Connection, environment: int) -> tuple[document.Config,
     return tuple(sorted(configs, key=lambda config: config.key))
 
 
-def _auth(connection: Connection, environment: int) -> Auth:
+def _keys(connection: Connection, environment: int) -> dict[bytes, KeyGrant]:
     """Expired keys are kept with their time: it passes while a snapshot is held."""
     rows = connection.execute(_KEYS, {"environment": environment})
-    return Auth(
-        {
-            bytes(row.digest): KeyGrant(row.public_id, KeyKind(row.kind), row.expires_at)
-            for row in rows
-        }
-    )
+    return {
+        bytes(row.digest): KeyGrant(row.public_id, KeyKind(row.kind), row.expires_at)
+        for row in rows
+    }

@@ -8,6 +8,8 @@ from core import clock
 from flagctl import completion, output
 from flagctl.options import parse_time
 from flagctl.state import current
+from flagctl.tables import cut
+from flagctl.times import relative
 
 if TYPE_CHECKING:
     from core.audit.record import AuditRecord
@@ -86,12 +88,28 @@ def list_(
                 ("who", lambda e: e.actor_name),
                 ("what", lambda e: f"{e.action} {e.entity_type} {e.entity_key}"),
                 ("environment", lambda e: e.environment),
-                ("change", _short_change),
+                ("change", short_change),
                 ("reason", lambda e: e.reason),
             ],
             empty="no changes",
+            narrow=lambda room: _print_narrowly(events, room),
         ),
     )
+
+
+def _print_narrowly(events: "list[AuditRecord]", room: int) -> None:
+    """A line for each, and where there is more to say, another one."""
+    for event in events:
+        where = f" in {event.environment}" if event.environment else ""
+        what = f"{event.action} {event.entity_type} {event.entity_key}{where}"
+        when = relative(event.occurred_at).rjust(len("59 min ago"))
+        id_ = str(event.id).rjust(len(str(events[0].id)))
+        output.line(output.printable(f"{id_}  {when}  {event.actor_name}  {what}"))
+        more = " · ".join(filter(None, (short_change(event), event.reason)))
+        if more:
+            indent = " " * (len(id_) + 2)
+            shown = cut(output.printable(more), room - len(indent))
+            output.line(indent + output.styled(shown, "dim"))
 
 
 @app.command()
@@ -128,7 +146,8 @@ def _print_event(event: "AuditRecord") -> None:
         output.line(f"  {change}")
 
 
-def _short_change(event: Any) -> str:
+def short_change(event: Any) -> str:
+    """The first difference, and how many more there are."""
     if event.before is None or event.after is None:
         return ""
     changes = output.changes(event.before, event.after)

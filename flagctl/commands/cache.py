@@ -1,4 +1,4 @@
-"""The copies in Redis: who may do what with them."""
+"""The copies in Redis: who may do what with them, and whether they are right."""
 
 import sys
 from pathlib import Path
@@ -7,20 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.cache.acl import READER, WRITER
-from flagctl import output
+from flagctl import output, progress
 from flagctl.state import current
 
 if TYPE_CHECKING:
     from core.cache.acl import User
+    from flagctl.copies import Copy
 
 app = typer.Typer(no_args_is_help=True, help="The copies in Redis.")
 
 _STDIN = "-"
-
-
-@app.callback()
-def _group() -> None:
-    """The copies in Redis."""  # without a callback, Typer takes a single command for the group
 
 
 @app.command()
@@ -65,6 +61,109 @@ def acl(
     here.show(
         {"users": [{"name": u.name, "rules": u.rules, "command": u.command()} for u in users]},
         lambda: _print(users, aclfile=aclfile, has_passwords=passwords is not None),
+    )
+
+
+@app.command()
+def status() -> None:
+    """Show what Redis has of each environment, by what it says itself.
+
+    Compares revisions alone. Needs FLAGCTL_READER_DATABASE_URL, as `verify` does.
+
+    \b
+    flagctl cache status
+    """
+    from flagctl import copies
+
+    here = current()
+    with copies.opened(here.settings) as both:
+        ids = progress.over(both.names, "looking", total=len(both.names))
+        found = copies.each(ids, both.status)
+    here.show({"environments": found}, lambda: _print_copies(found))
+
+
+@app.command()
+def verify() -> None:
+    """Compare the copies of all environments with Postgres; exit 8 if not.
+
+    Checks each seal and compares digests of all that a copy has. An environment without a copy is
+    right: readers make one when they need it. Needs FLAGCTL_READER_DATABASE_URL: the secret of the
+    seals is for readers alone.
+
+    \b
+    flagctl cache verify
+    """
+    from flagctl import copies
+
+    here = current()
+    with copies.opened(here.settings) as both:
+        ids = progress.over(both.names, "comparing", total=len(both.names))
+        found = copies.each(ids, both.verify)
+    _judge(found, "`flagctl cache repair` makes them right")
+
+
+@app.command()
+def repair() -> None:
+    """Put into Redis what Postgres has, wherever it is missing or differs.
+
+    What is newer by the time it is written stays. Needs FLAGCTL_READER_DATABASE_URL.
+
+    \b
+    flagctl cache repair
+    """
+    from flagctl import copies
+
+    here = current()
+    with copies.opened(here.settings) as both:
+        ids = progress.over(both.names, "repairing", total=len(both.names))
+        found = copies.each(ids, both.repair)
+    _judge(found, "somebody goes on writing there: `flagctl cache acl` says who may")
+
+
+@app.command()
+def flush() -> None:
+    """Drop the copies of all environments; readers make new ones when they need them.
+
+    Needs FLAGCTL_READER_DATABASE_URL.
+
+    \b
+    flagctl cache flush
+    """
+    from flagctl import copies
+
+    here = current()
+    with copies.opened(here.settings) as both:
+        for id_ in progress.over(both.names, "dropping", total=len(both.names)):
+            both.flush(id_)
+    number = len(both.names)
+    here.show(
+        {"flushed": number}, lambda: output.line(f"dropped the copies of {number} environments")
+    )
+
+
+def _judge(found: list["Copy"], hint: str) -> None:
+    """Print them. Raises CheckFailedError when one is wrong."""
+    from core.errors import CheckFailedError
+
+    wrong = [copy for copy in found if not copy.verdict.is_right]
+    current().show({"environments": found}, lambda: _print_copies(found))
+    if wrong:
+        raise CheckFailedError(
+            f"{len(wrong)} of {len(found)} copies in Redis are not what Postgres has", hint=hint
+        )
+
+
+def _print_copies(found: list["Copy"]) -> None:
+    output.table(
+        found,
+        [
+            ("environment", lambda copy: copy.environment),
+            ("copy", lambda copy: copy.verdict),
+            ("revision", lambda copy: copy.revision),
+            ("in Redis", lambda copy: copy.copy_revision),
+            ("bytes", lambda copy: copy.size or ""),
+        ],
+        empty="there is no environment",
     )
 
 

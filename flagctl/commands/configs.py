@@ -144,16 +144,19 @@ def list_(
     \b
     flagctl config list --match checkout
     """
+    from core.lookups import environments
     from core.queries.configs import list_configs
 
     here = current()
     with here.reading() as session:
         configs = list_configs(session, environment=env, match=match)
-    here.show(configs, lambda: _print_configs(configs))
+        known = [row.key for row in environments(session)]
+    here.show(configs, lambda: _print_configs(configs, known))
 
 
-def _print_configs(configs: "list[ConfigSummary]") -> None:
-    names = list(dict.fromkeys(name for config in configs for name in config.values))
+def _print_configs(configs: "list[ConfigSummary]", environments: list[str]) -> None:
+    """Environments in the order in which they were made; those without any value are left out."""
+    names = [e for e in environments if any(e in config.values for config in configs)]
     columns: list[output.Column] = [("config", lambda c: c.key), ("type", lambda c: c.type)]
     columns += [(name, _value_in(name)) for name in names]
     columns.append(("description", lambda c: c.description))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flagctl import output
+from flagctl.long_steps import upgraded
 from flagctl.options import writing
 from flagctl.state import State, current
 
@@ -28,15 +29,11 @@ def upgrade(
     flagctl db upgrade --plan
     flagctl db upgrade
     """
-    from core.services import schema
-
     here = current()
     if plan:
         _show_plan(here)
         return
-    before = schema.upgrade(
-        here.settings.require("owner_database_url"), prefix=here.settings.role_prefix
-    )
+    before = upgraded(here)
     if here.output != "table":
         output.emit(
             {"from": before.current, "to": before.head, "steps": before.pending}, here.output
@@ -102,12 +99,17 @@ def check() -> None:
     """
     from core.db import connect
     from core.errors import CheckFailedError
-    from core.services import schema
+    from core.services import definitions, schema
 
     here = current()
-    with connect(here.settings.require("owner_database_url"), application_name="flagctl db") as c:
+    url = here.settings.require("owner_database_url")
+    with connect(url, application_name="flagctl db") as c:
         found = schema.status(c)
         differences = schema.differences(c) if not found.pending else []
+    differences += [
+        f"{finding.kind}: {finding.what}; `flagctl doctor grants` says how to mend it"
+        for finding in definitions.examine(url, prefix=here.settings.role_prefix)
+    ]
     if here.output != "table":
         output.emit({"pending": found.pending, "differences": differences}, here.output)
     if found.pending:

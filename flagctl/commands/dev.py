@@ -13,7 +13,9 @@ def dev(
 ) -> None:
     """Run everything here, with an embedded Postgres and Redis.
 
-    Keeps its data in .flagctl/ of this directory. Ctrl-C stops it.
+    Keeps its data in .flagctl/ of this directory. Ctrl-C stops it. The read server takes from the
+    environment how it is to work (FLAGCTL_CORS_ORIGINS, FLAGCTL_LOG_LEVEL, FLAGCTL_CLIENT_RATE…);
+    addresses and tokens are those of this installation.
 
     \b
     flagctl dev --port 8000

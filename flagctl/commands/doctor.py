@@ -2,7 +2,7 @@
 
 import typer
 
-from flagctl import output
+from flagctl import output, progress
 from flagctl.state import State, current
 
 app = typer.Typer()
@@ -27,7 +27,7 @@ def _examine(here: State) -> None:
     from core.errors import CheckFailedError
     from flagctl.doctor.examination import examine
 
-    checks = list(examine(here.given.get("context")))
+    checks = list(progress.over(examine(here.given.get("context")), "looking"))
     as_document = here.output_anyway
     if as_document != "table":
         output.emit(checks, as_document)
@@ -44,24 +44,33 @@ def _examine(here: State) -> None:
 def grants() -> None:
     """List every privilege in Postgres that is more, or less, than needed; exit 8 if there is one.
 
-    Reads the catalogs with the owner's database address, and changes nothing.
+    Policies, functions and triggers count, too. Works with the owner's database address, and
+    changes nothing: what functions should be is found in a transaction that is taken back.
 
     \b
     flagctl doctor grants
     """
     from core.db import open_driver_connection
-    from core.errors import CheckFailedError
+    from core.errors import CheckFailedError, UnavailableError
+    from core.services import definitions
     from core.services.privileges import examine
 
     here = current()
     url = here.settings.require("owner_database_url")
     with open_driver_connection(url, application_name="flagctl doctor") as connection:
         findings = examine(connection, here.settings.role_prefix)
+    try:
+        findings += definitions.examine(url, prefix=here.settings.role_prefix)
+    except UnavailableError:
+        if not findings:  # which may be the reason
+            raise
     if here.output != "table":
         output.emit(findings, here.output)
     else:
         for finding in findings:
-            output.line(f"{finding.kind}: {finding.what}\n  mend: {finding.mend}")
+            mend, *rest = finding.mend.splitlines()
+            whole = " … (the whole of it with -o json)" if rest else ""
+            output.line(f"{finding.kind}: {finding.what}\n  mend: {mend}{whole}")
     if findings:
         are = "privilege is" if len(findings) == 1 else "privileges are"
         raise CheckFailedError(

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from core import clock
 from core.errors import CheckFailedError, InvalidInputError, NotFoundError
-from flagctl import completion, output
-from flagctl.contexts_given import context_of, contexts_in
+from flagctl import completion, output, progress
+from flagctl.contexts_given import context_of, contexts_in, lines_of
 from flagctl.options import Env
 from flagctl.state import State, current
 
@@ -117,7 +118,7 @@ def _load(here: State, key: str, env: str | None) -> "tuple[Rulesets, Engine]":
 
     with here.reading() as session:
         rulesets = rulesets_for(session, key, here.environment(env))
-    return rulesets, Engine(rulesets.flags, rulesets.segments)
+    return rulesets, Engine(rulesets.flags, rulesets.segments, at=clock.now())
 
 
 def _here(here: State, key: str, env: str | None, context: dict[str, Any]) -> dict[str, Any]:
@@ -141,7 +142,10 @@ def _document(rulesets: "Rulesets", result: Any) -> dict[str, Any]:
         "rule": result.rule,
         "environment": rulesets.environment,
         "revision": rulesets.revision,
+        "version": rulesets.versions[result.key],
     }
+    if result.expired:
+        found["expired"] = True
     if result.error is not None:
         found["error"] = result.error
     return found
@@ -164,7 +168,10 @@ def _from_server(
         "rule": metadata.get("rule"),
         "environment": metadata.get("environment"),
         "revision": metadata.get("revision"),
+        "version": metadata.get("version"),
     }
+    if metadata.get("expired"):
+        found["expired"] = True
     if "errorCode" in answer:
         found["error"] = answer["errorCode"]
     return found
@@ -172,7 +179,9 @@ def _from_server(
 
 def _evaluate_many(here: State, key: str, env: str | None, file: str, *, summary: bool) -> None:
     rulesets, engine = _load(here, key, env)
-    results = [(context, engine.evaluate(key, context)) for context in contexts_in(file)]
+    lines = lines_of(file)
+    contexts = progress.over(contexts_in(lines, file), "evaluating", total=len(lines))
+    results = [(context, engine.evaluate(key, context)) for context in contexts]
     if summary:
         _print_summary(here, [result for _, result in results])
         return
@@ -223,9 +232,10 @@ def _print_summary(here: State, results: Iterable[Any]) -> None:
 def _print(document: dict[str, Any]) -> None:
     rule = f", rule {document['rule']}" if document["rule"] else ""
     error = f", {document['error']}" if "error" in document else ""
+    expired = ", expired" if "expired" in document else ""
     output.line(
         f"{document['key']} is {_json(document['value'])} in {document['environment']}"
-        f" · variant {document['variant']}, {document['reason']}{rule}{error},"
+        f" · variant {document['variant']}, {document['reason']}{expired}{rule}{error},"
         f" revision {document['revision']}"
     )
 

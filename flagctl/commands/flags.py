@@ -1,7 +1,7 @@
 """Flags: the definition, and the state in each environment."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,8 +11,11 @@ from flagctl import completion, output, writes
 from flagctl.flag_tables import print_flag, print_flags
 from flagctl.options import Env, OnlyEnv, parse_time, writing
 from flagctl.state import current
+from flagctl.times import relative
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from core.services.change import Change
 
 NewKey = Annotated[str, typer.Argument(metavar="KEY", help="The flag's key.")]
@@ -63,7 +66,9 @@ def set_flag(
     flagctl set new_checkout inherit --env dev
     """
     from core.errors import InvalidInputError
+    from core.evaluation.timed_changes import has_expired
     from core.services.overrides import Rollout, set_override
+    from core.sessions import Spot
 
     if rollout is None and by is not None:
         raise InvalidInputError("--by goes with --rollout PERCENT")
@@ -77,6 +82,7 @@ def set_flag(
     environment = here.environment(env)
     result, outcome = here.write(
         lambda change: set_override(change, key, environment, state, share),
+        spot=Spot(key, environment),
     )
     document = {
         "flag": key,
@@ -85,6 +91,9 @@ def set_flag(
         "variant": result.variant,
         "state": result.state,
     }
+    expired = has_expired(result.expires_at, clock.now())
+    if expired:
+        document["expired"] = True
     shown = "on" if result.enabled else "off"
     if result.state == "inherit":
         shown = f"inherited ({shown})"
@@ -100,6 +109,11 @@ def set_flag(
         f"{key} {verb} {shown} in {environment}",
         revision=result.revision,
     )
+    if expired:
+        output.warn(
+            f"{key} expired {relative(result.expires_at)}, and answers off until "
+            f"`flagctl update {key} --expires DATE|never`"
+        )
 
 
 def _set_default(key: str, state: str, env: str | None) -> None:
@@ -137,10 +151,11 @@ def create(
     owner: Annotated[str, typer.Option("--owner", help="Who answers for it.")] = "",
     tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag; repeatable.")] = None,
     expires: Annotated[
-        str | None, typer.Option("--expires", metavar="DATE", help="When it should be gone.")
+        str | None,
+        typer.Option("--expires", metavar="DATE", help="From then on it answers off everywhere."),
     ] = None,
     permanent: Annotated[
-        bool, typer.Option("--permanent", help="It is meant to stay for good.")
+        bool, typer.Option("--permanent", help="It is meant to stay: excludes --expires.")
     ] = False,
     client_visible: Annotated[
         bool, typer.Option("--client-visible", help="Client keys (browsers) may see it.")
@@ -150,6 +165,7 @@ def create(
 
     \b
     flagctl create new_checkout --description "New checkout flow"
+    flagctl create winter_sale --owner shop --expires 2027-02-01
     flagctl create layout --type string --variant a='"a"' --variant b='"b"' \\
         --on-variant a --off-variant b
     """
@@ -193,9 +209,9 @@ def list_all(
         str | None,
         typer.Option(
             "--state",
-            metavar="on|off|inherit",
-            help="Only on, off or inheriting: in --env, or in any environment.",
-            autocompletion=completion.states,
+            metavar="on|off|inherit|expired",
+            help="Only on, off or inheriting, in --env or in any environment; or expired.",
+            autocompletion=completion.states_listed,
         ),
     ] = None,
     limit: Annotated[
@@ -215,8 +231,8 @@ def list_all(
     from core.errors import InvalidInputError
     from core.queries.flags import Filter, page_of_flags
 
-    if state not in (None, "on", "off", "inherit"):
-        raise InvalidInputError(f"{state!r} is no state", hint="on, off or inherit")
+    if state not in (None, "on", "off", "inherit", "expired"):
+        raise InvalidInputError(f"{state!r} is no state", hint="on, off, inherit or expired")
     here = current()
     with here.reading() as session:
         page = page_of_flags(
@@ -264,7 +280,10 @@ def update(
     ] = None,
     no_tags: Annotated[bool, typer.Option("--no-tags", help="Take all tags away.")] = False,
     expires: Annotated[
-        str | None, typer.Option("--expires", metavar="DATE|never", help="When it should be gone.")
+        str | None,
+        typer.Option(
+            "--expires", metavar="DATE|never", help="From then on it answers off everywhere."
+        ),
     ] = None,
     permanent: Annotated[
         bool | None, typer.Option("--permanent/--temporary", help="Whether it is meant to stay.")
@@ -382,7 +401,7 @@ def _variants(texts: list[str] | None) -> dict[str, JsonValue] | None:
     return found
 
 
-def _expiry(text: str | None) -> Any:
+def _expiry(text: str | None) -> "datetime | Literal[False] | None":
     if text is None:
         return None
     return False if text == "never" else parse_time(text, now=clock.now(), future=True)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flagctl import output, writes
+from flagctl.long_steps import fetched, upgraded
 from flagctl.options import parse_duration, writing
 from flagctl.state import State, current
 
@@ -86,11 +87,9 @@ def _refuse_half(*given: str | None) -> None:
 
 
 def _with_key(here: State, admin: str, ttl: str, *, passphrase: bool) -> None:
-    from core.services.schema import upgrade
-
     lifetime = parse_duration(ttl)
     secret = here.new_passphrase(wanted=passphrase)
-    upgrade(here.settings.require("owner_database_url"), prefix=here.settings.role_prefix)
+    upgraded(here)
     written: list[KeyFile] = []
 
     def apply(change: "Change") -> "IssuedToken":
@@ -115,7 +114,7 @@ def _with_key(here: State, admin: str, ttl: str, *, passphrase: bool) -> None:
         return
     if here.output != "table":
         document = {**output.plain(issued), "key_file": str(written[0].path)}
-        output.emit(document | writes.summary(outcome), here.output)
+        output.emit(document | writes.summary(here, outcome), here.output)
         return
     output.say(f"the signing key is {written[0].path}: keep it safe")
     output.say(
@@ -127,15 +126,12 @@ def _with_key(here: State, admin: str, ttl: str, *, passphrase: bool) -> None:
 
 def _without_key(here: State, admin: str, issuer: "TrustedIssuer", subject: str) -> None:
     from core.services.installation import initialise_without_key
-    from core.services.openid.key_sets import fetch_keys
-    from core.services.openid.transport import Transport
-    from core.services.schema import upgrade
 
-    url = here.settings.require("owner_database_url")
-    keys = fetch_keys(issuer.issuer, Transport())  # before anything is set up that nobody can use
+    here.settings.require("owner_database_url")
+    keys = fetched(issuer.issuer)  # before anything is set up that nobody can use
     for sentence in keys.left_out:
         output.say(f"{issuer.issuer}: {sentence}")
-    upgrade(url, prefix=here.settings.role_prefix)
+    upgraded(here)
     _, outcome = here.write_as_owner(
         lambda change: initialise_without_key(
             change, admin, issuer=issuer, subject=subject, keys=keys

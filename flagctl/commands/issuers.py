@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flagctl import output, writes
+from flagctl.long_steps import fetched
 from flagctl.options import parse_duration, writing
 from flagctl.state import State, current
 from flagctl.times import relative
@@ -48,13 +49,11 @@ def add(
     flagctl issuer add https://id.example.com --audience flagctl-cli
     """
     from core.services.issuers import TrustedIssuer, add_issuer
-    from core.services.openid.key_sets import fetch_keys
-    from core.services.openid.transport import Transport
 
     here = current()
     issuer = TrustedIssuer(url, audience, parse_duration(max_lifetime), jwks_url)
     issuer.check()
-    keys = fetch_keys(url, Transport(), jwks_url=jwks_url)
+    keys = fetched(url, jwks_url)
     _say_what_is_left_out(url, keys)
     _, outcome = here.write_as_owner(lambda change: add_issuer(change, issuer, keys))
     ids = [key.key_id for key in keys.keys]
@@ -99,11 +98,11 @@ def refresh(
     here = current()
     results: list[_Result] = []
     faults: list[FlagctlError] = []
-    fetched: dict[tuple[str, str | None], KeySet | FlagctlError] = {}
+    answers: dict[tuple[str, str | None], KeySet | FlagctlError] = {}
     for issuer in _wanted(here, url):
         result = _Result(issuer.issuer, issuer.organization)
         results.append(result)
-        if fault := _refresh(here, issuer, result, fetched):
+        if fault := _refresh(here, issuer, result, answers):
             result.error = fault.message
             faults.append(fault)
     _report(here, results)
@@ -133,7 +132,7 @@ def _refresh(
     here: State,
     issuer: "IssuerDetail",
     result: _Result,
-    fetched: "dict[tuple[str, str | None], KeySet | FlagctlError]",
+    answers: "dict[tuple[str, str | None], KeySet | FlagctlError]",
 ) -> "FlagctlError | None":
     """Fill `result`, or say what hinders it. Organizations that share an issuer share the answer:
     an issuer that hangs costs its ten seconds once.
@@ -146,16 +145,14 @@ def _refresh(
         UnavailableError,
     )
     from core.services.issuers import refresh_issuer
-    from core.services.openid.key_sets import fetch_keys
-    from core.services.openid.transport import Transport
 
     source = (issuer.issuer, issuer.jwks_url)
-    if source not in fetched:
+    if source not in answers:
         try:
-            fetched[source] = fetch_keys(source[0], Transport(), jwks_url=source[1])
+            answers[source] = fetched(*source)
         except (UnavailableError, InvalidInputError) as error:
-            fetched[source] = error
-    keys = fetched[source]
+            answers[source] = error
+    keys = answers[source]
     if isinstance(keys, FlagctlError):
         return keys
     result.left_out = keys.left_out

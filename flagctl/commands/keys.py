@@ -50,7 +50,9 @@ def create(
         writes.report(here, outcome, document, "")
         return
     if here.output != "table":
-        output.emit({"key": made.key, **_without_key(made)} | writes.summary(outcome), here.output)
+        output.emit(
+            {"key": made.key, **_without_key(made)} | writes.summary(here, outcome), here.output
+        )
         return
     output.say(f"created the {made.kind} key {name} for {environment}; it is not shown again:")
     output.line(made.key)
@@ -117,7 +119,7 @@ def rotate(
         return
     if here.output != "table":
         shown = {"key": made.key, **_without_key(made), "old_key_ends_at": ends}
-        output.emit(shown | writes.summary(outcome), here.output)
+        output.emit(shown | writes.summary(here, outcome), here.output)
         return
     output.say(
         f"the old key {made.name} of {environment} ends at {ends:%Y-%m-%d %H:%M:%S} UTC; "

@@ -48,7 +48,7 @@ def issue(
         writes.report(here, outcome, {"email": email, "token": None}, "")
         return
     if here.output != "table":
-        output.emit(output.plain(issued) | writes.summary(outcome), here.output)
+        output.emit(output.plain(issued) | writes.summary(here, outcome), here.output)
         return
     output.say(
         f"a token for {email} until {issued.expires_at:%Y-%m-%d %H:%M:%S} UTC, id {issued.id}; "

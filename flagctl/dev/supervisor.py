@@ -16,6 +16,7 @@ from core.cache import acl
 from core.errors import ConflictError, UnavailableError
 from flagctl import output
 from flagctl.dev import installation
+from flagctl.dev.environment import of_reader
 from flagctl.dev.folder import Folder, open_folder
 from flagctl.dev.installation import Addresses
 from flagctl.embedded.postgres import EmbeddedPostgres
@@ -30,6 +31,7 @@ _WATCH_SECONDS = 0.2
 
 def run(directory: Path, host: str, port: int) -> None:
     """Until Ctrl-C. Raises what made it impossible; stops whatever it started."""
+    of_reader(os.environ, {})
     _require_free(host, port)
     folder = open_folder(directory)
     with ExitStack() as started, _ends_on_signals():
@@ -99,9 +101,9 @@ def _start_server(
     folder: Folder, addresses: Addresses, redis_url: str, host: str, port: int
 ) -> Child:
     address = f"{host}:{port}"
-    environment = {name: value for name, value in os.environ.items() if "FLAGCTL_" not in name}
-    environment |= {
+    own = {
         "FLAGCTL_READER_DATABASE_URL": addresses.reader.reveal(),
+        "FLAGCTL_LISTEN_DATABASE_URL": addresses.reader.reveal(),
         "FLAGCTL_REDIS_URL": redis_url,
         "FLAGCTL_LISTEN": address,
         "FLAGCTL_ADMIN_LISTEN": address,
@@ -112,7 +114,7 @@ def _start_server(
     try:
         return spawn(
             [sys.executable, "-m", "readserver"],
-            env=environment,
+            env=of_reader(os.environ, own),
             cwd=folder.path.parent,
             stdout=log,
             stderr=log,
@@ -159,7 +161,7 @@ def _greet(base: str, key: str) -> None:
         output.line(f"    . {activate}")
     output.line(f"    export KEY={key}")
     output.line("    flagctl set dark_mode --env prod")
-    output.line(f'    curl -H "Authorization: $KEY" "{base}/v1/flags?environment=prod"')
+    output.line(f'    curl -H "Authorization: $KEY" {base}/v1/flags')
     output.line("    flagctl audit list\n")
     output.line("Ctrl-C stops everything; the data stays in .flagctl/.")
 

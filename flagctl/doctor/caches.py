@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any, Final
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from core.addresses import is_local
 from core.cache import keys
+from core.cache.clients import open_client
 from core.cache.invalidation import reason
 from core.db import open_driver_connection, translated
 from core.settings import Secret, Settings
@@ -20,12 +20,19 @@ from flagctl.doctor.checks import Check, guarded, ok, skipped, wrong
 
 _OLDEST: Final = (6, 2)
 _TIMEOUT_SECONDS: Final = 2.0
+_NEWER: Final = "run Redis 6.2 or later, or Valkey"
+# Harmless, and nobody's of ours: a command, a key and a channel that no user of flagctl's has.
+_NEEDLESS: Final = (
+    ("DBSIZE",),
+    ("HMGET", "flagctl-doctor", "epoch"),
+    ("PUBLISH", "flagctl-doctor", ""),
+)
 _ACL: Final = "`flagctl cache acl` prints the users that Redis needs"
 # Everything that a write does there, on an entry that is nobody's and gone at once.
 _EVERYTHING: Final = (
     "redis.call('TYPE', KEYS[1]) redis.call('HSET', KEYS[1], 'epoch', '')"
     " redis.call('HMGET', KEYS[1], 'epoch') redis.call('EXPIRE', KEYS[1], 1)"
-    " return redis.call('DEL', KEYS[1])"
+    " redis.call('DEL', KEYS[1]) return redis.call('ZREVRANGE', KEYS[1], 0, 0)"
 )
 
 
@@ -42,18 +49,15 @@ def examine(settings: Settings) -> Iterator[Check]:
         yield skipped("redis", "not set", "set FLAGCTL_REDIS_URL to have it looked at")
         return
     try:
-        client = redis.Redis.from_url(
-            settings.redis_url.reveal(),
-            socket_timeout=_TIMEOUT_SECONDS,
-            socket_connect_timeout=_TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            driver_info=None,
-        )
+        client = open_client(settings.redis_url, timeout=_TIMEOUT_SECONDS)
         with client:
             yield _server(client)
             yield _rights(client)
             yield from guarded("cache", partial(_copies, client, settings))
     except (redis.RedisError, OSError, ValueError) as error:
+        if "unknown command" in str(error):  # HELLO, with which every connection begins
+            yield wrong("redis", "it is older than Redis 6", _NEWER)
+            return
         yield wrong("redis", reason(error), "look at FLAGCTL_REDIS_URL, and whether Redis runs")
 
 
@@ -67,10 +71,25 @@ def _server(client: Any) -> Check:
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     name = f"{facts.get('server', 'redis')} {version}"
     if numbers < _OLDEST:
-        return wrong("redis", f"{name} is too old", "run Redis 6.2 or later")
+        return wrong("redis", f"{name} is too old", _NEWER)
     if facts.get("role", "master") != "master":
         return wrong("redis", f"{name} is a replica", "let FLAGCTL_REDIS_URL name the primary")
-    return ok("redis", name)
+    return _transport(name, client.connection_pool)
+
+
+def _transport(name: str, pool: Any) -> Check:
+    """How it is reached; the password of its user goes the same way."""
+    address: Mapping[str, Any] = pool.connection_kwargs
+    if "path" in address or is_local(str(address.get("host", ""))):
+        return ok("redis", f"{name}, on this machine")
+    if not issubclass(pool.connection_class, redis.SSLConnection):
+        mend = "say rediss:// in FLAGCTL_REDIS_URL"
+        return wrong("redis", f"{name}, over the network without TLS", mend)
+    wanted = str(address.get("ssl_cert_reqs", "required")).lower().removeprefix("cert_")
+    if wanted != "required" or not address.get("ssl_check_hostname", True):
+        mend = "leave ssl_cert_reqs and ssl_check_hostname out of FLAGCTL_REDIS_URL"
+        return wrong("redis", f"{name}, over TLS, but whose it is is not verified", mend)
+    return ok("redis", f"{name}, over TLS")
 
 
 def _rights(client: Any) -> Check:
@@ -78,11 +97,17 @@ def _rights(client: Any) -> Check:
         client.eval(_EVERYTHING, 1, keys.snapshot_key("doctor"))
     except redis.ResponseError:
         return wrong("redis, rights", "this user lacks a right", _ACL)
+    if any(_may(client, *words) for words in _NEEDLESS):
+        return wrong("redis, rights", "this user may do more than is needed", _ACL)
+    return ok("redis, rights", "this user may do what is needed, and no more")
+
+
+def _may(client: Any, *words: str) -> bool:
     try:
-        client.execute_command("DBSIZE")
+        client.execute_command(*words)
     except redis.ResponseError:
-        return ok("redis, rights", "this user may do what is needed, and no more")
-    return wrong("redis, rights", "this user may do more than is needed", _ACL)
+        return False
+    return True
 
 
 def _copies(client: Any, settings: Settings) -> Iterator[Check]:

@@ -26,6 +26,9 @@ _GROUPS: Final = {
     "owner_database_url": Group.OWNER,
 }
 _MOST_SKEW: Final = timedelta(seconds=10)  # Postgres forgives a token's times 30
+_VERIFY: Final = (
+    "say sslmode=verify-full in the address, and sslrootcert=FILE for your own authority"
+)
 _ROLE: Final = """
 SELECT session_user, pg_has_role(session_user, to_regrole(%s), 'MEMBER'), rolsuper
 FROM pg_roles WHERE rolname = session_user
@@ -57,19 +60,22 @@ def _address(settings: Settings, name: str, group: Group, is_first: bool) -> Ite
             yield _clock(connection)
             yield from guarded("schema", partial(_schema, connection))
             yield from guarded("privileges", partial(_privileges, connection, settings))
-            yield from guarded("logs", partial(logs.examine, connection))
+        # Tokens are parameters here: of the commands, and of who reads the audit log over HTTP.
+        if is_first or name == "reader_database_url":
+            check = "logs" if is_first else f"{name}, logs"
+            yield from guarded(check, partial(logs.examine, connection, check))
 
 
 def _transport(name: str, connection: psycopg.Connection[Any]) -> Check:
     version = connection.info.parameter_status("server_version") or ""
     server = f"Postgres {version.partition(' ')[0]}"
-    if connection.pgconn.ssl_in_use:
-        return ok(name, f"{server}, over TLS")
     if is_local(connection.info.host):
         return ok(name, f"{server}, on this machine")
-    return wrong(
-        name, f"{server}, over the network without TLS", "say sslmode=verify-full in the address"
-    )
+    if not connection.pgconn.ssl_in_use:
+        return wrong(name, f"{server}, over the network without TLS", _VERIFY)
+    if connection.info.get_parameters().get("sslmode") not in ("verify-full", "verify-ca"):
+        return wrong(name, f"{server}, over TLS, but whose it is is not verified", _VERIFY)
+    return ok(name, f"{server}, over TLS")
 
 
 def _role(name: str, connection: psycopg.Connection[Any], group_role: str, group: Group) -> Check:

@@ -84,7 +84,9 @@ CREATE TABLE flagctl.flags (
     tags text[] NOT NULL DEFAULT '{}',
     permanent boolean NOT NULL DEFAULT false,
     client_visible boolean NOT NULL DEFAULT false,
-    expires_at timestamptz,
+    -- What a reader can hold: infinity would keep an environment from being loaded.
+    expires_at timestamptz CONSTRAINT flags_expires_at_is_a_moment
+        CHECK (expires_at BETWEEN '1970-01-01Z' AND '9999-01-01Z'),
     archived_at timestamptz,
     salt text NOT NULL DEFAULT encode(substr(sha256(uuid_send(gen_random_uuid())), 1, 8), 'hex'),
     version integer NOT NULL DEFAULT 1,
@@ -180,7 +182,8 @@ CREATE TABLE flagctl.api_keys (
     kind text NOT NULL CONSTRAINT api_keys_kind_known CHECK (kind IN ('server', 'client')),
     digest bytea NOT NULL CONSTRAINT api_keys_digest_unique UNIQUE
         CONSTRAINT api_keys_digest_is_sha256 CHECK (octet_length(digest) = 32),
-    expires_at timestamptz,
+    expires_at timestamptz CONSTRAINT api_keys_expires_at_is_a_moment
+        CHECK (expires_at BETWEEN '1970-01-01Z' AND '9999-01-01Z'),
     revoked_at timestamptz,
     version integer NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -320,15 +323,14 @@ CREATE INDEX audit_events_actor_idx ON flagctl.audit_events (organization_id, ac
 CREATE INDEX audit_events_occurred_at_idx
     ON flagctl.audit_events (organization_id, occurred_at DESC);
 
+-- No foreign key to the event: one function writes both, and nothing takes either away.
 CREATE TABLE flagctl.audit_event_revisions (
     organization_id bigint NOT NULL,
     seq bigint NOT NULL,
     environment_id bigint NOT NULL,
     environment text NOT NULL,
     revision bigint NOT NULL,
-    CONSTRAINT audit_event_revisions_pkey PRIMARY KEY (organization_id, seq, environment_id),
-    CONSTRAINT audit_event_revisions_event_fkey FOREIGN KEY (organization_id, seq)
-        REFERENCES flagctl.audit_events (organization_id, seq)
+    CONSTRAINT audit_event_revisions_pkey PRIMARY KEY (organization_id, seq, environment_id)
 );
 CREATE INDEX audit_event_revisions_revision_idx
     ON flagctl.audit_event_revisions (environment_id, revision);

@@ -37,12 +37,18 @@ $$;
 -- Changes whenever revisions may mean something else: another cluster, another timeline after a
 -- fail-over, or an operator's word (flagctl db new-epoch).
 CREATE FUNCTION flagctl.epoch() RETURNS text
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-RETURN (SELECT system_identifier::text FROM pg_control_system()) || '.' ||
-    CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())
-        ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer
-    END::text || '.' ||
-    (SELECT epoch_generation FROM flagctl.installation)::text;
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    cluster bigint := (pg_control_system()).system_identifier;
+    timeline integer := CASE WHEN pg_is_in_recovery() THEN (pg_control_checkpoint()).timeline_id
+        ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer END;
+    generation bigint;
+BEGIN
+    SELECT i.epoch_generation INTO STRICT generation FROM flagctl.installation i;
+    RETURN concat_ws('.', cluster, timeline, generation);
+END
+$$;
 
 -- A page of one organization's history, newest first, for whoever holds a token of a member.
 CREATE FUNCTION flagctl.audit_page(token text, organization text, filters jsonb)

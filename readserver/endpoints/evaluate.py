@@ -1,22 +1,23 @@
 """`POST /ofrep/v1/evaluate/flags[/KEY]` and `POST /v1/flags`: flags for the caller's context."""
 
 import gzip
-import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from core.evaluation.result import ErrorCode
-from readserver import auth
-from readserver.access import Admitted, admit, joined, staleness
+from core.evaluation.result import ErrorCode, Result
+from readserver import auth, context_answers, queries
+from readserver.access import Admitted, admit, caught_up, joined, staleness
+from readserver.announcements import Announcements
 from readserver.answers import FLAGS, Header
 from readserver.bodies import read_json
 from readserver.conditional import accepts_gzip, matches
-from readserver.contexts import ContextError, UnreadableError, parse
+from readserver.context_answers import BULK, packed
+from readserver.contexts import Bounds, ContextError, UnreadableError, parse
 from readserver.errors import problem, problem_of
 from readserver.fast_path import Memo
 from readserver.provider import Provider
@@ -24,12 +25,10 @@ from readserver.rate_limit import ClientLimit
 from readserver.telemetry import Counts
 from readserver.truth import Truth
 
-BULK: Final = "/ofrep/v1/evaluate/flags"
 SINGLE: Final = BULK + "/"
 SINGLE_ROUTE: Final = BULK + "/{key}"
 _LEAST_TO_COMPRESS: Final = 1_024  # bytes
 _CODES: Final = {400: "PARSE_ERROR", 404: "FLAG_NOT_FOUND"}
-_ENCODE: Final = json.JSONEncoder(sort_keys=True).encode  # json.dumps makes one for each call
 Answer = tuple[int, bytes, list[Header]]
 
 
@@ -44,8 +43,10 @@ class EvaluateEndpoint:
         memo: Memo,
         counts: Counts,
         limit: ClientLimit,
+        announcements: Announcements,
         app: ASGIApp,
         vary: bytes,
+        bounds: Bounds,
     ) -> None:
         """`vary` names the request's headers that an answer depends on."""
         self._provider = provider
@@ -53,8 +54,11 @@ class EvaluateEndpoint:
         self._memo = memo
         self._counts = counts
         self._limit = limit
+        self._announcements = announcements
         self._app = app
         self._vary = vary
+        self._bounds = bounds
+        self.largest_body = bounds.size  # bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope.get("path", "")
@@ -64,7 +68,7 @@ class EvaluateEndpoint:
             if path == BULK:
                 await self._respond(scope, receive, send, BULK, None)
                 return
-            if path.startswith(SINGLE) and path != SINGLE:
+            if path.startswith(SINGLE):
                 key = path.removeprefix(SINGLE)
                 await self._respond(scope, receive, send, SINGLE_ROUTE, key)
                 return
@@ -90,14 +94,17 @@ class EvaluateEndpoint:
         admitted = await admit(self._provider, self._limit, scope)
         if not self._truth.is_stale and auth.is_canonical(admitted.credential):
             self._memo.accept(admitted)  # before anything is waited for, which may change it
-        context = self.context_of(await read_json(scope, receive))
+        context = self.context_of(await read_json(scope, receive, self._bounds.size))
+        if scope["query_string"]:  # after an event, clients say here which one it was
+            event = queries.parse(scope["query_string"]).get("flagConfigEtag")
+            admitted = await caught_up(self._provider, admitted, event)
         accepted = joined(scope["headers"], b"accept-encoding")
         known = joined(scope["headers"], b"if-none-match")
         return self.answer(route, key, admitted, context, accepted, known)
 
     def context_of(self, body: bytes) -> dict[str, Any]:
         """For both lanes. Raises UnreadableError and ContextError."""
-        return parse(body)
+        return parse(body, self._bounds.depth)
 
     def answer(
         self,
@@ -110,23 +117,33 @@ class EvaluateEndpoint:
     ) -> Answer:
         """What both lanes say: `accepted` is the request's Accept-Encoding, `known` its
         If-None-Match. Raises HTTPException for a flag that is not there."""
-        evaluations = admitted.found.prepared.evaluations[admitted.grant.kind]
+        prepared, grant = admitted.found.prepared, admitted.grant
         if key is not None:
+            evaluations = prepared.evaluations[grant.kind]
             result = evaluations.evaluate(key, context)
             if result is None:
                 raise HTTPException(404, f"there is no flag {key!r}")
+            if self._counts.evaluations.is_wanted:
+                self._count(admitted, [result])
             status = 400 if result.error is ErrorCode.TARGETING_KEY_MISSING else 200
             return self._finished(status, evaluations.fragment(result), admitted)
-        etag = _etag(route, admitted, context)
+        streams = self._announcements.of(prepared.snapshot, grant) if route == BULK else b""
+        etag = context_answers.etag(route, prepared, grant.kind, context, streams)
         packs = accepted is not None and accepts_gzip(accepted)
-        if known is not None and (matches(known, etag) or matches(known, _packed(etag))):
+        if known is not None and (matches(known, etag) or matches(known, packed(etag))):
             return self._finished(304, b"", admitted, etag)
-        body = evaluations.bulk(context) if route == BULK else evaluations.values(context)
+        if self._counts.evaluations.is_wanted:
+            self._count(admitted, prepared.evaluations[grant.kind].results(context))
+        body = context_answers.body(route, prepared, grant.kind, context, streams)
         if packs and len(body) >= _LEAST_TO_COMPRESS:
             body = gzip.compress(body, compresslevel=1, mtime=0)
             more = [(b"content-encoding", b"gzip")]
-            return self._finished(200, body, admitted, _packed(etag), more)
+            return self._finished(200, body, admitted, packed(etag), more)
         return self._finished(200, body, admitted, etag)
+
+    def _count(self, admitted: Admitted, results: Iterable[Result]) -> None:
+        environment_id = admitted.found.prepared.snapshot.environment_id
+        self._counts.evaluations.add(environment_id, results)
 
     def _finished(
         self,
@@ -157,19 +174,6 @@ def _common(revision: int, vary: bytes, source: str) -> tuple[Header, ...]:
         (b"vary", vary),
         (b"x-cache", source.encode()),
     )
-
-
-def _etag(route: str, admitted: Admitted, context: Mapping[str, Any]) -> bytes:
-    """Of everything that decides the answer: the snapshot, what the key sees, and the context."""
-    snapshot = admitted.found.prepared.snapshot
-    state = (snapshot.environment_id, snapshot.epoch, snapshot.stamp)
-    said = _ENCODE([route, *state, admitted.grant.kind, context])
-    digest = hashlib.sha256(said.encode()).hexdigest()[:24]
-    return f'"{snapshot.revision}-{digest}"'.encode()
-
-
-def _packed(etag: bytes) -> bytes:
-    return etag[:-1] + b'-gzip"'
 
 
 def _refusal(error: Exception, route: str, key: str | None) -> Answer:

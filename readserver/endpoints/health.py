@@ -22,11 +22,16 @@ def routes(provider: Provider, truth: Truth, redis: RedisStore | None) -> list[B
         reader out of the load balancer at once."""
         redis_up = redis is not None and redis.is_up
         # Without Postgres's word nothing in Redis can be verified.
-        can_answer = len(provider) > 0 or truth.is_reachable or (redis_up and truth.is_known)
+        can_answer = (
+            len(provider) > 0
+            or truth.is_reachable
+            or (redis_up and truth.is_known)
+            or provider.can_recall
+        )
         document = {
             "status": "ready" if can_answer else "not ready",
             "stale": truth.is_stale,
-            "age_seconds": round(truth.age_seconds, 3) if truth.is_known else None,
+            "age_seconds": round(truth.age_seconds, 3) if truth.is_known or len(provider) else None,
             "environments": len(provider),
             "postgres": "up" if truth.is_reachable else "down",
             "redis": "none" if redis is None else "up" if redis_up else "down",

@@ -1,5 +1,6 @@
 """What the provider asks of a store. One shared test suite holds all of them to it."""
 
+from enum import IntEnum
 from typing import Protocol
 
 from core.snapshot.document import Snapshot, Version
@@ -25,10 +26,24 @@ class Cache(Store, Protocol):
         """
 
 
+class Claim(IntEnum):
+    """What a shared cache says to a reader that wants to load."""
+
+    WAIT = 0  # another one loads
+    LOAD = 1  # this one loads, for all
+    COPY = 2  # there is a copy now
+
+
 class SharedCache(Cache, Protocol):
     """A cache that others write to as well: it believes what is sealed with a secret."""
 
     def trust(self, secret: bytes) -> None: ...
+
+    async def claim(self, environment_id: str, at_least: Version, token: str) -> Claim | None:
+        """Ask to be the one that loads; None when the cache cannot say. It may lie."""
+
+    async def release(self, environment_id: str, token: str) -> None:
+        """The load is over, with whatever result."""
 
 
 class Loader(Protocol):

@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 import psycopg
+from psycopg.pq import ConnStatus
 from sqlalchemy import Connection
 
 from core import db
@@ -19,6 +22,8 @@ from readserver.telemetry import Counts
 
 LOAD_TIMEOUT_SECONDS: Final = 8.0
 CONNECT_TIMEOUT_SECONDS: Final = 2
+# In which a kept connection has to show that it is alive: changes wait for it.
+_PROOF_SECONDS: Final = 0.25
 T = TypeVar("T")
 
 
@@ -43,11 +48,14 @@ class PostgresStore:
     ) -> Snapshot | Version | None:
         """As core.snapshot.load. Raises UnavailableError within LOAD_TIMEOUT_SECONDS."""
         self._counts.postgres_loads += 1
+        began = time.perf_counter()
         try:
             return await self._run(lambda: self._load(environment_id, unless))
         except UnavailableError:
             self._counts.postgres_failures += 1
             raise
+        finally:
+            self._counts.loads.observe(time.perf_counter() - began)
 
     async def _run(self, work: Callable[[], T]) -> T:
         future = asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -62,14 +70,8 @@ class PostgresStore:
             raise UnavailableError("Postgres took too long to answer") from None
 
     def _load(self, environment_id: str, unless: Version | None) -> Snapshot | Version | None:
-        fresh = self._connection is None
-        try:
-            return load(self._connect(), environment_id, unless=unless)
-        except Exception as error:
-            self._disconnect()
-            if fresh or not isinstance(error, UnavailableError):
-                raise
-        # The kept connection may have been lost long ago: only a new one tells.
+        if self._driver is not None and not _answers(self._driver):
+            self._disconnect()  # lost long ago, maybe without a word
         try:
             return load(self._connect(), environment_id, unless=unless)
         except Exception:
@@ -92,8 +94,11 @@ class PostgresStore:
         return self._connection
 
     def _disconnect(self) -> None:
-        stack, self._stack, self._connection, self._driver = self._stack, None, None, None
-        if stack is not None:
+        stack, connection = self._stack, self._connection
+        self._stack = self._connection = self._driver = None
+        if stack is not None and connection is not None:
+            with contextlib.suppress(Exception):
+                connection.invalidate()  # nothing more is said on it, not even a rollback
             with contextlib.suppress(Exception):
                 stack.close()
 
@@ -102,3 +107,14 @@ class PostgresStore:
             cut(self._driver.pgconn)
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _answers(driver: "psycopg.Connection[Any]") -> bool:
+    """One round trip outside of any transaction, cut short when nothing comes back."""
+    timer = threading.Timer(_PROOF_SECONDS, cut, [driver.pgconn])
+    timer.start()
+    try:
+        driver.pgconn.exec_(b"")
+    finally:
+        timer.cancel()
+    return driver.pgconn.status == ConnStatus.OK

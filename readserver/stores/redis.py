@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -10,15 +11,18 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from core import notifications
-from core.cache import keys, scripts
+from core.cache import acl, keys, scripts
 from core.settings import Secret
 from core.snapshot import codec
 from core.snapshot.document import Snapshot, Version
+from readserver.stores.contract import Claim
 from readserver.telemetry import Counts
 
 TIMEOUT_SECONDS: Final = 0.25
+LEASE_MILLISECONDS: Final = 5_000  # longer than anybody waits for whoever has it
 _FIELDS: Final = ("epoch", "revision", "stamp", "mac", "data")
 _LARGE: Final = 100_000  # bytes; from here on decoding would hold up the event loop
+_CONNECTIONS: Final = 8
 _LONGEST: Final = 100  # bytes of a field other than the data; the script replaces a longer one
 _log = logging.getLogger(__name__)
 
@@ -30,7 +34,7 @@ def connect(url: Secret, *, timeout: float = TIMEOUT_SECONDS) -> "Redis":
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
-        max_connections=8,
+        max_connections=_CONNECTIONS,
         client_name="flagctl-readserver",
         driver_info=None,  # naming the library takes rights, and commands that 7.0 does not know
     )
@@ -49,6 +53,7 @@ class RedisStore:
         self._secret: bytes | None = None
         self._unusable: dict[str, scripts.Seen] = {}
         self._said_refused = False
+        self._slots = asyncio.Semaphore(_CONNECTIONS)
         self.is_up = True
 
     def trust(self, secret: bytes) -> None:
@@ -67,7 +72,9 @@ class RedisStore:
         if self._secret is None:
             return None
         self._unusable.pop(environment_id, None)
-        answer = await self._ask(self._client.hmget(keys.snapshot_key(environment_id), _FIELDS))
+        answer = await self._ask(
+            lambda: self._client.hmget(keys.snapshot_key(environment_id), _FIELDS)
+        )
         if not _is_entry(answer):
             return None
         epoch, revision, stamp, mac, data = (field or b"" for field in answer)
@@ -75,8 +82,7 @@ class RedisStore:
         if data:
             snapshot = await self._open(environment_id, epoch, revision, stamp, mac, data)
         if snapshot is None:
-            if max(map(len, (epoch, revision, stamp, mac))) <= _LONGEST:
-                self._unusable[environment_id] = scripts.Seen(epoch, revision, stamp, mac)
+            self._note_unusable(environment_id, [epoch, revision, stamp, mac])
         elif at_least is not None and not snapshot.version.is_at_least(at_least):
             return None
         return snapshot
@@ -113,28 +119,61 @@ class RedisStore:
             replace=replace,
         )
         key = keys.snapshot_key(snapshot.environment_id)
-        return bool(await self._ask(self._client.eval(scripts.PUT_IF_NEWER, 1, key, *arguments)))
+        return bool(
+            await self._ask(lambda: self._client.eval(scripts.PUT_IF_NEWER, 1, key, *arguments))
+        )
 
-    async def _ask(self, command: Any) -> Any:
+    async def claim(self, environment_id: str, at_least: Version, token: str) -> Claim | None:
+        """As the contract says; a word that is none counts as no answer."""
+        self._unusable.pop(environment_id, None)
+        names = keys.snapshot_key(environment_id), keys.lease_key(environment_id)
+        wanted = at_least.epoch, at_least.revision, token, LEASE_MILLISECONDS
+        answer = await self._ask(lambda: self._client.eval(scripts.CLAIM, 2, *names, *wanted))
+        if not isinstance(answer, list) or not answer or answer[0] not in tuple(Claim):
+            return None
+        if len(answer) == 5:
+            self._note_unusable(environment_id, answer[1:])
+        return Claim(answer[0])
+
+    def _note_unusable(self, environment_id: str, fields: list[Any]) -> None:
+        """What was there before Postgres was asked: whatever it claims, its word is truer."""
+        if all(isinstance(field, bytes) and len(field) <= _LONGEST for field in fields):
+            self._unusable[environment_id] = scripts.Seen(*fields)
+
+    async def release(self, environment_id: str, token: str) -> None:
+        key = keys.lease_key(environment_id)
+        await self._ask(lambda: self._client.eval(scripts.RELEASE, 1, key, token))
+
+    async def tell(self, script: str, arguments: Sequence[str | int]) -> Any:
+        """What a script of core.cache.receipts returns; None when Redis fails, which then says
+        nothing about what answers requests."""
+        send: Callable[..., Any] = self._client.execute_command
+        return await self._ask(lambda: send("EVAL", script, *arguments), is_needed=False)
+
+    async def _ask(self, command: Callable[[], Any], *, is_needed: bool = True) -> Any:
         """The answer, or None when Redis refuses the command, fails, or takes too long; after the
         last two it counts as down."""
-        if not self.is_up:
-            command.close()
+        async with self._slots:  # whoever waits here is not kept waiting by Redis
+            if not self.is_up:
+                return None
+            try:
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    return await command()
+            except ResponseError as error:
+                # It answered: WRONGTYPE of one entry, READONLY… says nothing about the others.
+                self._counts.redis_failures += 1
+                self._say_refused(error)
+            except (RedisError, OSError, TimeoutError):
+                self._counts.redis_failures += 1
+                if is_needed:
+                    self.mark_down()
             return None
-        try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                return await command
-        except ResponseError as error:
-            # It answered: WRONGTYPE of one entry, READONLY… says nothing about the others.
-            self._counts.redis_failures += 1
-            if isinstance(error, NoPermissionError) and not self._said_refused:
-                self._said_refused = True
-                _log.warning("this user of Redis lacks a right; `flagctl cache acl` prints them")
-            return None
-        except (RedisError, OSError, TimeoutError):
-            self._counts.redis_failures += 1
-            self.mark_down()
-            return None
+
+    def _say_refused(self, error: ResponseError) -> None:
+        lacks_right = isinstance(error, NoPermissionError) or acl.says_so(str(error))
+        if lacks_right and not self._said_refused:
+            self._said_refused = True
+            _log.warning("this user of Redis lacks a right; `flagctl cache acl` prints them")
 
     async def close(self) -> None:
         await self._client.aclose()

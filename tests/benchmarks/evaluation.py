@@ -19,6 +19,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+from core import clock
 from core.evaluation.engine import Engine
 from core.snapshot.codec import decode, encode
 from core.snapshot.document import Snapshot
@@ -143,7 +144,7 @@ def _per_turn(call: Callable[..., Any], turns: list[tuple[Any, ...]]) -> float:
 def _load(data: bytes) -> tuple[Snapshot, Engine]:
     """As a reader does it, which keeps both."""
     loaded = decode(data)
-    return loaded, Engine(loaded.served.flags, loaded.served.segments)
+    return loaded, Engine(loaded.served.flags, loaded.served.segments, at=clock.now())
 
 
 def _loading() -> Iterator[Figure]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from core import clock
 from core.evaluation.engine import Engine
 from tests.benchmarks.bench_flags import (
     PLAIN,
@@ -49,7 +50,7 @@ class Flagctl(Evaluator):
     package = "flagctl"
 
     def __init__(self, kinds: Kinds, folder: Path) -> None:
-        self._engine = Engine(rulesets(kinds))
+        self._engine = Engine(rulesets(kinds), at=clock.now())
 
     def subject(self, user: User) -> Any:
         return {"targetingKey": user.id, "plan": user.plan, "region": user.region}

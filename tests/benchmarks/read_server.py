@@ -107,7 +107,7 @@ def ratios(medians: Mapping[str, Load], speed: Callable[[Load], float]) -> dict[
 
 def _visible(installation: Installation, folder: Path) -> dict[str, Any]:
     key, found = add_key(installation, "prod"), {}
-    with readers.running(folder, readers.settings_for(installation)) as reader:
+    with readers.running(folder, readers.settings_for(installation), command=()) as reader:
         reader.get("/v1/flags", key)
         for kind, publish in (("notify", False), ("notify_and_redis", True)):
             took = visible_after(installation, reader.port, key, CHANGES, publish=publish)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from core.services.api_keys import revoke_key
 from tests.support import ofrep_worlds, readers
 from tests.support.installations import Cluster
 from tests.support.ofrep_worlds import World
@@ -55,8 +56,8 @@ class Client:
 
 
 @contextmanager
-def node(name: str) -> Iterator[Client]:
-    command = ["node", str(HERE / f"{name}.mjs")]
+def node(name: str, *options: str) -> Iterator[Client]:
+    command = ["node", *options, str(HERE / f"{name}.mjs")]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=FOLDER, stdin=pipe, stdout=pipe, text=True) as process:
         try:
@@ -67,10 +68,15 @@ def node(name: str) -> Iterator[Client]:
 
 @contextmanager
 def started(
-    name: str, world: World, *, key: str | None = None, context: Any = GERMAN, **more: Any
+    name: str,
+    world: World,
+    *options: str,
+    key: str | None = None,
+    context: Any = GERMAN,
+    **more: Any,
 ) -> Iterator[Client]:
     """A client that is ready; a web client has its context for good, as a browser does."""
-    with node(name) as client:
+    with node(name, *options) as client:
         settings = {"url": world.url, "pollInterval": 0} | more
         client.tell("start", key=key or world.server_key, context=context, **settings)
         yield client
@@ -194,3 +200,25 @@ def test_polling_finds_a_change(cluster: Cluster, tmp_path: Path) -> None:
         question = {"type": "boolean", "flag": "off", "default": False, "value": True}
         found = client.tell("until", **question)
         assert (found["variant"], found["flagMetadata"]["revision"]) == ("on", revision)
+
+
+def test_a_web_client_follows_its_stream(cluster: Cluster, tmp_path: Path) -> None:
+    """It does not poll. Node has the EventSource of browsers behind an option."""
+    with (
+        ofrep_worlds.running(cluster, tmp_path) as world,
+        started(
+            "web_provider", world, "--experimental-eventsource", key=world.client_key
+        ) as client,
+    ):
+        eventually(lambda: world.reader.metric("flagctl_streams") == 1, "it listens")
+        first = client.ask("boolean", "off")
+        assert first["value"] is False
+        for state, value in (("on", True), ("off", False)):
+            revision = readers.switch(world.installation, state, key="off")
+            question = {"type": "boolean", "flag": "off", "default": not value, "value": value}
+            found = client.tell("until", **question)
+            assert (found["value"], found["flagMetadata"]["revision"]) == (value, revision)
+        assert world.reader.metric("flagctl_streams") == 1, "the address did not change"
+        with world.installation.change() as change:
+            revoke_key(change, "web", "prod")
+        eventually(lambda: world.reader.metric("flagctl_streams") == 0, "its stream has ended")

@@ -11,6 +11,7 @@ import pytest
 
 from core.evaluation.engine import Engine
 from core.evaluation.ruleset import Ruleset
+from tests.support.rulesets import NOW
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"
 pytestmark = pytest.mark.skipif(
@@ -76,7 +77,7 @@ def weighted(feature: dict[str, Any]) -> Ruleset:
 @pytest.mark.parametrize("name", ["Feature.A4", "Feature.B4", "Feature.C4", "Feature.D4"])
 def test_gradual_rollouts(name: str) -> None:
     for case in cases_of(name):
-        result = Engine([gradual(definition(case))]).evaluate(name, case["context"])
+        result = Engine([gradual(definition(case))], at=NOW).evaluate(name, case["context"])
         assert result is not None
         assert result.value is case["expected"]["enabled"], case["id"]
 
@@ -84,6 +85,6 @@ def test_gradual_rollouts(name: str) -> None:
 @pytest.mark.parametrize("name", ["Feature.Variants.B", "Feature.Variants.C", "Feature.Variants.D"])
 def test_variants_by_weight(name: str) -> None:
     for case in cases_of(name):
-        result = Engine([weighted(definition(case))]).evaluate(name, case["context"])
+        result = Engine([weighted(definition(case))], at=NOW).evaluate(name, case["context"])
         assert result is not None
         assert result.variant == case["expected"]["variant"], case["id"]

@@ -1,8 +1,10 @@
 """What a load from Postgres has in it."""
 
+from itertools import product
 from typing import Any
 
 import pytest
+from psycopg.errors import CheckViolation
 
 from core.auth.api_keys import KeyKind, digest, generate
 from core.db import connect
@@ -200,3 +202,61 @@ def test_the_session_is_read_only_and_named(
     ).fetchone()
     driver.rollback()
     assert row == ("on", "8s", "flagctl readserver")
+
+
+def versions(installation: Installation, *statements: str) -> dict[str, str]:
+    """Of each flag, after a change."""
+    if statements:
+        change(installation, *statements)
+    found = load_prod(installation)
+    assert isinstance(found, Snapshot)
+    return {flag.key: flag.version for flag in found.served.flags}
+
+
+def test_a_flags_version_changes_with_what_decides_its_value(installation: Installation) -> None:
+    first = versions(
+        installation,
+        flags(f"(1, 'f', {BOOLEAN}, true, false, NULL), (1, 'g', {BOOLEAN}, true, false, NULL)"),
+    )
+    assert len({*first.values()}) == 2, "each has its own salt"
+    assert all(len(version) == 12 for version in first.values())
+    same = versions(
+        installation,
+        "UPDATE flagctl.flags SET description = 'x', client_visible = true WHERE key = 'f'",
+        "INSERT INTO flagctl.overrides (organization_id, flag_id, environment_id)"
+        " SELECT 1, id, $prod FROM flagctl.flags WHERE key = 'f'",
+    )
+    assert same == first
+    seen = {first["f"]}
+    for set_ in (
+        "flags SET off_variant = 'on'",
+        "flags SET salt = 's'",
+        "flags SET expires_at = '2999-01-31Z'",
+        """flags SET variants = '{"on": true, "off": false, "x": 1}'""",
+        """flags SET variants = '{"on": true, "off": false, "x": 1.0}'""",
+        "overrides SET enabled = false",
+        """overrides SET targeting = '{"format": 1, "rules": [], "serve": {"variant": "off"}}'""",
+    ):
+        where = "key = 'f'" if set_.startswith("flags") else "true"
+        found = versions(installation, f"UPDATE flagctl.{set_} WHERE {where}")
+        assert found["g"] == first["g"]
+        seen.add(found["f"])
+    assert len(seen) == 8
+    before = versions(installation)
+    with installation.connect("reader") as connection:
+        login = connection.info.user
+    installation.run(f"ALTER ROLE \"{login}\" SET TimeZone = 'Asia/Kolkata'")
+    assert versions(installation) == before
+
+
+def test_a_time_that_no_reader_can_hold_is_not_stored(installation: Installation) -> None:
+    for statement in (
+        flags(f"(1, 'f', {BOOLEAN}, true, false, NULL)"),
+        "INSERT INTO flagctl.api_keys (organization_id, environment_id, name, kind, digest)"
+        f" VALUES (1, $prod, 'k', 'client', '\\x{'00' * 32}')",
+    ):
+        change(installation, statement)
+    moments = ("infinity", "-infinity", "294276-01-01Z", "4713-01-01Z BC")
+    for table, moment in product(("flags", "api_keys"), moments):
+        with pytest.raises(CheckViolation, match="is_a_moment"):
+            change(installation, f"UPDATE flagctl.{table} SET expires_at = '{moment}'")

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from core.services.flags import archive_flag
+from tests.support import grounds
+from tests.support.grounds import Ground
 from tests.support.installations import Cluster, Installation
 from tests.support.openid_issuers import OpenIdIssuer, openid_issuer
 from tests.support.seeds import fill
@@ -19,6 +21,26 @@ def seeded(cluster: Cluster) -> Iterator[Installation]:
         with made.change(confirmed=True) as change:
             archive_flag(change, "old_flag")
         yield made
+
+
+@pytest.fixture(scope="session")
+def _ground_template(cluster: Cluster) -> Iterator[Ground]:
+    with cluster.installation() as made:
+        yield grounds.prepare(made)
+
+
+@pytest.fixture(scope="module")
+def ground(cluster: Cluster, _ground_template: Ground) -> Iterator[Ground]:
+    """What attackers start from, for all tests of a module."""
+    with cluster.installation(_ground_template.installation) as clone:
+        yield _ground_template.on(clone)
+
+
+@pytest.fixture
+def own_ground(cluster: Cluster, _ground_template: Ground) -> Iterator[Ground]:
+    """For tests that change something in it."""
+    with cluster.installation(_ground_template.installation) as clone:
+        yield _ground_template.on(clone)
 
 
 @pytest.fixture

@@ -276,7 +276,7 @@ def test_nobody_becomes_somebody_else(ground: Installation, login: str) -> None:
             "admin",
             {
                 *("audit_page", "epoch", "begin_change", "record_denial", "organizations_of"),
-                *("outcome", "current_organization", "environments_where"),
+                *("outcome", "state_of", "set_state", "current_organization", "environments_where"),
                 *("organization_where", "organization_throughout", "organization_somewhere"),
             },
         ),

@@ -36,7 +36,7 @@ def test_it_warns_where_a_token_is_printed(
             token = f"{token[:-8]}AAAAAAAA"
         cli.run("whoami", FLAGCTL_TOKEN=token)
         with seeded.connect("admin") as connection:
-            warned = [check.verdict for check in logs.examine(connection)] != ["ok"]
+            warned = [check.verdict for check in logs.examine(connection, "logs")] != ["ok"]
         written = servers.postgres.log.read_bytes()[before:].decode(errors="replace")
         assert (token[-60:] in written) == warned
     finally:

@@ -42,9 +42,25 @@ def test_a_flag_for_a_context(world: World) -> None:
         "metadata": {
             "revision": found["metadata"]["revision"],
             "environment": "prod",
+            "version": found["metadata"]["version"],
             "rule": "beta",
         },
     }
+
+
+def test_a_flag_whose_time_is_over(world: World) -> None:
+    found = world.one("over", {})
+    assert (found["value"], found["reason"], found["metadata"]["expired"]) == (
+        *(False, "DISABLED"),
+        True,
+    )
+    served = world.reader.get("/v1/snapshot", world.server_key).json()["flags"]
+    assert (served["over"]["enabled"], served["over"]["expires_at"]) == (
+        *(True,),
+        "2026-01-31T00:00:00+00:00",
+    )
+    assert served["over"]["version"] == found["metadata"]["version"]
+    assert "expired" not in world.one("off", {})["metadata"]
 
 
 @pytest.mark.parametrize("body", [{}, {"context": {}}, {"context": {"x": [{"y": None}]}}])
@@ -69,7 +85,7 @@ def test_a_base_address_that_ends_with_a_slash(world: World, prefix: str) -> Non
     assert world.ask(f"{prefix}{BULK}/checkout_layout", {}).status == 200
 
 
-@pytest.mark.parametrize("key", ["nope", "a/b", "a%2Fb", "%C3%A9", "x" * 500, "."])
+@pytest.mark.parametrize("key", ["", "nope", "a/b", "a%2Fb", "%C3%A9", "x" * 500, "."])
 def test_an_unknown_flag(world: World, key: str) -> None:
     answer = world.ask(f"{BULK}/{key}", {})
     found = answer.json()
@@ -80,7 +96,7 @@ def test_an_unknown_flag(world: World, key: str) -> None:
 def test_a_bulk_answer_is_the_single_ones(world: World) -> None:
     context = {"context": {"targetingKey": "u1", "country": "FR", "app_version": "9.0.0"}}
     bulk = world.ask(BULK, context).json()
-    assert len(bulk["flags"]) == 7
+    assert len(bulk["flags"]) == 8
     assert bulk["flags"] == [world.one(flag["key"], context) for flag in bulk["flags"]]
     values = {f["key"]: f["value"] for f in bulk["flags"]}
     assert world.ask("/v1/flags", context).json() == values
@@ -143,7 +159,11 @@ def test_compressed(world: World) -> None:
         (b'{"context": {"a": "\\ud800"}}', "INVALID_CONTEXT", "context.a"),
         (b'{"context": {"\\ud800": 1}}', "INVALID_CONTEXT", "a name in context"),
         (b'{"context": {"a": [1e999]}}', "INVALID_CONTEXT", "context.a[0]"),
-        (b'{"context": {"a": ' + b"[" * 40 + b"]" * 40 + b"}}", "INVALID_CONTEXT", "deeper"),
+        (
+            b'{"context": {"a": ' + b"[" * 24 + b"]" * 24 + b"}}",
+            "INVALID_CONTEXT",
+            "deeper than 24",
+        ),
         (b'{"context": {"a": ' + b"[" * 200_000, "INVALID_CONTEXT", "deeper"),
         (b'{"context": {"a": ' + b"1" * 5_000 + b"}}", "PARSE_ERROR", "digit"),
     ],
@@ -164,7 +184,13 @@ def test_a_bad_body_names_its_fault(
 
 
 def test_other_refusals(world: World) -> None:
-    assert world.ask(BULK, b"x" * 1_048_577).status == 413
+    large = world.ask(BULK, b"x" * 1_000_001)
+    assert (large.status, large.json()["errorDetails"]) == (
+        *(413,),
+        "the body has more than 1000000 bytes",
+    )
+    deep = {"context": {"a": json.loads("[" * 23 + "]" * 23)}}
+    assert world.ask(BULK, deep).status == 200
     assert world.ask(BULK, {}, content_type="text/plain").status == 415
     as_curl_sends_it = {"content_type": "application/x-www-form-urlencoded"}
     assert world.ask(BULK, {}, **as_curl_sends_it).status == 200
@@ -227,7 +253,7 @@ def test_a_server_and_postgres_give_the_same(
     file = tmp_path / "context.json"
     file.write_text(json.dumps(context))
     where = world.url
-    for key in ("checkout_layout", "new_checkout", "off"):
+    for key in ("checkout_layout", "new_checkout", "off", "over"):
         here = cli.json("eval", key, "--env", "prod", "--context-file", str(file))
         there = cli.json("eval", key, "--via", where, "--context-file", str(file))
         if "error" in there:

@@ -69,7 +69,7 @@ def test_it_stops_politely(
     installation: Installation, tmp_path: Path, number: signal.Signals
 ) -> None:
     prod = readers.fill(installation)
-    with readers.running(tmp_path, readers.settings_for(installation)) as reader:
+    with readers.running(tmp_path, readers.settings_for(installation), command=()) as reader:
         assert reader.get("/v1/flags", prod.server_key).status == 200
         reader.process.send_signal(number)
         assert reader.process.wait(15) == 0
@@ -88,7 +88,9 @@ def test_it_stops_politely(
 def test_what_is_in_flight_is_answered_first(installation: Installation, tmp_path: Path) -> None:
     """A request waits for a load that a lock holds up; the process is told to stop meanwhile."""
     prod = readers.fill(installation)
-    with readers.running(tmp_path, readers.settings_for(installation, redis=False)) as reader:
+    with readers.running(
+        tmp_path, readers.settings_for(installation, redis=False), command=()
+    ) as reader:
         with installation.connect() as locking, locking.transaction():
             locking.execute("LOCK TABLE flagctl.flags IN ACCESS EXCLUSIVE MODE")
             answers: list[int] = []

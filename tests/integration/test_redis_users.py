@@ -12,11 +12,13 @@ import pytest
 import redis
 
 from core.cache import acl
-from core.cache.keys import snapshot_key
+from core.cache.keys import PATTERN, READERS, snapshot_key
 from core.notifications import CHANNEL
 from tests.support import readers
+from tests.support.command_lines import CommandLine
 from tests.support.installations import Installation
 from tests.support.readers import switch, wait_for
+from tests.support.redis_users import send
 from tests.support.servers import Servers
 from tests.support.waiting import eventually
 
@@ -122,8 +124,8 @@ def test_no_other_command_of_this_server(administrator: Any, client: Any, name: 
         ("SUBSCRIBE", CHANNEL, "another"),
         ("PUBSUB", "CHANNELS"),
         ("PUBLISH", "another", "x"),
-        ("GET", OWN),
-        ("SET", OWN, "x"),
+        ("GETDEL", OWN),
+        ("SETNX", OWN, "x"),
         ("HGETALL", OWN),
         ("DUMP", OWN),
         ("RENAME", OWN, f"{OWN}2"),
@@ -153,7 +155,7 @@ def test_no_key_of_others(administrator: Any, client: Any, key: str) -> None:
 @pytest.mark.parametrize(
     "script",
     [
-        "return redis.call('GET', KEYS[1])",
+        "return redis.call('GETDEL', KEYS[1])",
         "return redis.call('KEYS', '*')",
         "return redis.call('FLUSHALL')",
         "return redis.call('HSET', 'x', 'data', 'x')",
@@ -174,7 +176,10 @@ def test_a_script_may_do_no_more(administrator: Any, client: Any, script: str) -
 
 @pytest.mark.parametrize("name", ["writer"], indirect=True)
 def test_the_writer_does_not_listen(client: Any) -> None:
-    for command in (("SUBSCRIBE", CHANNEL), ("PING",), ("CLIENT", "SETNAME", "x")):
+    for command in (
+        *(("SUBSCRIBE", CHANNEL), ("PING",), ("CLIENT", "SETNAME", "x")),
+        *(("GET", OWN), ("SET", OWN, "x"), ("ZADD", READERS, "1", "x"), ("TIME",)),
+    ):
         assert is_refused(client, *command), command
 
 
@@ -183,7 +188,7 @@ def test_the_reader_does_not_publish(client: Any) -> None:
     assert is_refused(client, "PUBLISH", CHANNEL, "x")
     with pytest.raises(redis.ResponseError):
         client.execute_command("EVAL", f"return redis.call('PUBLISH', '{CHANNEL}', 'x')", "1", OWN)
-    for command in (("CLIENT", "GETNAME"), ("CLIENT", "ID")):
+    for command in (("CLIENT", "GETNAME"), ("CLIENT", "ID"), ("ZREVRANGE", READERS, "0", "1")):
         assert is_refused(client, *command), command
 
 
@@ -199,3 +204,37 @@ def test_a_read_server_with_the_writers_address_reads_on_and_says_why(
         assert (answer.status, answer.headers["x-cache"]) == (200, "database")
         eventually(lambda: "NoPermissionError" in reader.log.read_text(), "it says why")
         wait_for(reader, prod.server_key, switch(installation, "off"), within=10)
+
+
+def test_rights_of_an_earlier_release(
+    servers: Servers, administrator: Any, installation: Installation, tmp_path: Path
+) -> None:
+    """A read server goes on without leases and receipts, and says so once; commands say it too."""
+    prod = readers.fill(installation)
+    earlier = (
+        *("eval", "type", "del", "hmget", "hset", "expire", "publish"),
+        *("subscribe", "ping", "client|setname"),
+    )
+    rules = ("on", f"~{PATTERN}", "resetchannels", f"&{CHANNEL}", "-@all")
+    user = acl.User(f"u{secrets.token_hex(4)}", (*rules, *(f"+{c}" for c in earlier)))
+    send(administrator, user.with_password("a needle of a password").command())
+    scheme, _, rest = servers.redis.reader.reveal().partition("://")
+    url = f"{scheme}://{user.name}:a%20needle%20of%20a%20password@{rest.rpartition('@')[2]}"
+    settings = readers.settings_for(installation) | {"FLAGCTL_REDIS_URL": url}
+    try:
+        with readers.running(tmp_path, settings) as reader:
+            assert reader.get("/v1/flags", prod.server_key).status == 200
+            for state in ("off", "on"):
+                wait_for(reader, prod.server_key, switch(installation, state), within=10)
+            said = "this user of Redis lacks a right"
+            eventually(lambda: said in reader.log.read_text(), "it says so")
+            assert reader.get("/readyz").json()["redis"] == "up"
+            failures = reader.metric("flagctl_redis_failures_total")
+            eventually(lambda: reader.metric("flagctl_redis_failures_total") > failures, "again")
+            assert reader.log.read_text().count(said) == 1
+        administrator.zadd(READERS, {"f" * 16: 1})
+        environ = {**installation.environ(), "FLAGCTL_REDIS_URL": url}
+        ran = CommandLine(installation, environ).run("readers")
+        assert (ran.code, "lacks a right; `flagctl cache acl`" in ran.stderr) == (7, True)
+    finally:
+        send(administrator, f"ACL DELUSER {user.name}")

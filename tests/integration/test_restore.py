@@ -7,9 +7,8 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -22,36 +21,11 @@ from core.settings import Secret
 from flagctl.embedded.binaries import postgres_folder
 from tests.support import servers as server_support
 from tests.support.installations import Installation
+from tests.support.other_servers import host_of, moved
 from tests.support.readers import fill, running, settings_for, switch, wait_for
 from tests.support.servers import Servers
 
 _HISTORY = "SELECT * FROM flagctl.audit_events ORDER BY organization_id, seq"
-
-
-def at(url: Secret, host: str) -> Secret:
-    """The same address on the server whose socket is in another folder."""
-    parts = urlsplit(url.reveal())
-    query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-    return Secret(urlunsplit(parts._replace(query=urlencode(query | {"host": host}))))
-
-
-def host_of(url: Secret) -> str:
-    return parse_qs(urlsplit(url.reveal()).query)["host"][0]
-
-
-def moved(
-    installation: Installation, host: str, *, superuser: Secret | None = None
-) -> Installation:
-    """It and its logins on another server, which has a superuser of its own."""
-    own = at(superuser or installation.superuser_url, host).reveal()
-    return replace(
-        installation,
-        superuser_url=Secret(own.replace("/postgres?", f"/{installation.name}?")),
-        owner_url=at(installation.owner_url, host),
-        admin_url=at(installation.admin_url, host),
-        reader_url=at(installation.reader_url, host),
-        trust_url=at(installation.trust_url, host),
-    )
 
 
 def tool(program: Path, *arguments: str, stdin: bytes = b"", may_say: str = "") -> bytes:

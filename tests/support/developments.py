@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from flagctl.embedded.process_table import descendants, is_alive
@@ -87,13 +88,19 @@ def free_port() -> int:
 def clean_environ(home: Path) -> dict[str, str]:
     """As in a fresh terminal, at home in `home`."""
     home.mkdir(exist_ok=True)
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
+    names = (
+        "PATH",
+        "LANG",
+        "TMPDIR",
+        "PYTHONPATH",
+    )  # the last for a checkout that is not installed
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     homes = {name: str(home) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
     return kept | homes
 
 
-def launch(folder: Path, port: int) -> Development:
-    """Start it and return at once; whoever calls this ends it."""
+def launch(folder: Path, port: int, settings: Mapping[str, str]) -> Development:
+    """Start it and return at once; whoever calls this ends it. Only it has the settings."""
     environ = clean_environ(folder.with_name(f"{folder.name}-home"))
     mark = os.urandom(3).hex()
     logs = [folder.with_name(f"{folder.name}-{mark}.{name}") for name in ("out", "err")]
@@ -101,7 +108,7 @@ def launch(folder: Path, port: int) -> Development:
         process = subprocess.Popen(
             [FLAGCTL, "dev", "--port", str(port)],
             cwd=folder,
-            env=environ,
+            env={**environ, **settings},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
@@ -111,11 +118,13 @@ def launch(folder: Path, port: int) -> Development:
 
 
 @contextmanager
-def launched(folder: Path, port: int | None = None) -> Iterator[Development]:
+def launched(
+    folder: Path, port: int | None = None, settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Development]:
     """Start it and go on at once; whatever is left of it at the end is killed, also when the test
     failed: it must not be the next one's trouble."""
     folder.mkdir(exist_ok=True)
-    started = launch(folder, port or free_port())
+    started = launch(folder, port or free_port(), settings)
     try:
         yield started
     finally:
@@ -127,9 +136,11 @@ def launched(folder: Path, port: int | None = None) -> Iterator[Development]:
 
 
 @contextmanager
-def running(folder: Path, port: int | None = None) -> Iterator[Development]:
+def running(
+    folder: Path, port: int | None = None, settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Development]:
     """The same, ready; stopped in order at the end."""
-    with launched(folder, port) as started:
+    with launched(folder, port, settings) as started:
         eventually(
             lambda: (
                 started.process.poll() is not None

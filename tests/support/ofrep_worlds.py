@@ -4,12 +4,15 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from openfeature.contrib.provider.ofrep import OFREPProvider
+from sqlalchemy import update
 
 from core.auth.api_keys import KeyKind
+from core.models import Flag
 from core.services import flags, overrides, rules, segments
 from core.services.api_keys import create_key
 from core.value_types import ValueType
@@ -18,6 +21,13 @@ from tests.support.installations import Cluster, Installation
 from tests.support.readers import Answer, Reader
 
 BULK = "/ofrep/v1/evaluate/flags"
+# What may be written says nothing about what is read.
+BOUNDS = {
+    "FLAGCTL_CONDITION_DEPTH": "1",
+    "FLAGCTL_LIST_VALUES": "1",
+    "FLAGCTL_CONTEXT_DEPTH": "24",
+    "FLAGCTL_CONTEXT_BYTES": "1000000",
+}
 LAYOUT = flags.Definition(
     "checkout_layout",
     ValueType.STRING,
@@ -66,6 +76,7 @@ def define(installation: Installation) -> tuple[str, str]:
     with installation.change() as change:
         flags.create_flag(change, flags.Definition("new_checkout", client_visible=True))
         flags.create_flag(change, flags.Definition("off", client_visible=True))
+        flags.create_flag(change, flags.Definition("over"))
         flags.create_flag(change, LAYOUT)
         long = {"on": "x" * 2_000, "off": ""}
         flags.create_flag(
@@ -82,6 +93,8 @@ def define(installation: Installation) -> tuple[str, str]:
         client = create_key(change, "web", "prod", kind=KeyKind.CLIENT).key
     with installation.change() as change:
         when: Any = {"all": [{"segment": "beta"}, NEW_ENOUGH]}
+        expired = {"expires_at": datetime(2026, 1, 31, tzinfo=UTC), "default_enabled": True}
+        change.session.execute(update(Flag).where(Flag.key == "over").values(**expired))
         new = rules.NewRule(when=when, serve={"variant": "compact"}, id="beta")
         rules.add_rule(change, "checkout_layout", "prod", new)
     return server, client
@@ -92,5 +105,6 @@ def running(cluster: Cluster, folder: Path) -> Iterator[World]:
     """Such a world in an installation of its own."""
     with cluster.installation() as installation:
         server, client = define(installation)
-        with readers.running(folder, readers.settings_for(installation)) as reader:
+        settings = readers.settings_for(installation) | BOUNDS
+        with readers.running(folder, settings) as reader:
             yield World(installation, reader, server, client)

@@ -15,6 +15,7 @@ from typing import Any
 from core.auth.api_keys import KeyKind
 from core.services import api_keys, configs, flags, overrides
 from core.value_types import ValueType
+from tests.support.forks import Fork, Process
 from tests.support.installations import Installation
 from tests.support.waiting import eventually
 
@@ -35,7 +36,7 @@ class Answer:
 class Reader:
     """A running read server."""
 
-    process: "subprocess.Popen[bytes]"
+    process: Process
     port: int
     admin_port: int
     log: Path
@@ -109,18 +110,18 @@ def running(
     folder: Path,
     settings: Mapping[str, str],
     *,
-    command: tuple[str, ...] = (),
+    command: tuple[str, ...] | None = None,
     ready: bool = True,
 ) -> Iterator[Reader]:
-    """A read server in `folder`; `command` goes before it (taskset…). Killed at the end."""
+    """A read server in `folder`, killed at the end. With a `command` that goes before it (taskset…,
+    or nothing) it is the program as it is typed, else a fork that has its imports."""
     log = folder / f"readserver-{os.urandom(3).hex()}.log"
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [*command, sys.executable, "-m", "readserver"],
-            cwd=folder,
-            env=environ(settings),
-            stderr=file,
-        )
+    log.touch()
+    process = (
+        Fork(folder, environ(settings), log)
+        if command is None
+        else _program(command, folder, environ(settings), log)
+    )
     try:
         eventually(
             lambda: process.poll() is not None or b'"listening"' in log.read_bytes(),
@@ -141,6 +142,14 @@ def running(
             process.send_signal(signal.SIGCONT)
             process.kill()
         process.wait(20)
+
+
+def _program(
+    command: tuple[str, ...], folder: Path, environ: Mapping[str, str], log: Path
+) -> "subprocess.Popen[bytes]":
+    typed = [*command, sys.executable, "-m", "readserver"]
+    with log.open("wb") as file:
+        return subprocess.Popen(typed, cwd=folder, env=environ, stderr=file)
 
 
 def settings_for(installation: Installation, *, redis: bool = True) -> dict[str, str]:
@@ -184,8 +193,8 @@ def switch(installation: Installation, state: str, *, key: str = "dark_mode") ->
 
 
 def revision_at(reader: Reader, key: str) -> int:
-    """The revision that a reader serves."""
-    return int(reader.get("/v1/flags", key).headers["flagctl-revision"])
+    """The revision that a reader serves; -1 while it serves nothing yet."""
+    return int(reader.get("/v1/flags", key).headers.get("flagctl-revision", "-1"))
 
 
 def wait_for(reader: Reader, key: str, revision: int, *, within: float = 1.0) -> None:

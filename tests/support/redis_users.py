@@ -59,7 +59,7 @@ def of_own(address: str) -> Iterator[RedisAddresses]:
             return
         try:
             yield RedisAddresses(
-                Secret(address), *(Secret(_as(address, user.name, password)) for user in users)
+                Secret(address), *(Secret(as_user(address, user.name, password)) for user in users)
             )
         finally:
             for user in users:
@@ -71,7 +71,7 @@ def send(client: Any, command: str) -> Any:
     return client.execute_command(*command.split(" "))
 
 
-def _as(address: str, user: str, password: str) -> str:
+def as_user(address: str, user: str, password: str) -> str:
     """The address for another user."""
     scheme, _, rest = address.partition("://")
     return f"{scheme}://{user}:{password}@{rest.rpartition('@')[2]}"

@@ -10,14 +10,15 @@ from flagctl.catalog import SECTIONS
 from tests.support.commands import commands, options
 
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
-_WRITE_OPTIONS = ("--reason", "--dry-run", "--if-revision", "--yes")
+_WRITE_OPTIONS = ("--reason", "--dry-run", "--if-revision", "--yes", "--wait", "--timeout")
 _INTRODUCTION = """\
 # Commands
 
 Made from the program with `make docs`. Every command also takes `-o table|json|yaml`, `--org ORG`,
 `--context NAME` and `-v`, before and after its name, and `--help`. What all writes share:
 `--reason TEXT` (for the audit log), `--dry-run` (show, and change nothing), `--if-revision N`,
-`--yes` (do not ask back).
+`--yes` (do not ask back), `--wait` and `--timeout 10s` (until the readers that are up serve it;
+exit 8 names one that does not).
 """
 
 

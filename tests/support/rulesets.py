@@ -1,5 +1,6 @@
 """Random environments and contexts: a few flags with rules, segments and prerequisites."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
@@ -7,11 +8,14 @@ from hypothesis import strategies as st
 from core.evaluation.operators import MANY, NONE, OPERATORS
 from core.evaluation.ruleset import Ruleset
 
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+EXPIRIES = (None, None, *(NOW + timedelta(hours=hours) for hours in (-1, 0, 1, 2)))
 VARIANTS: dict[str, Any] = {"on": True, "off": False}
 ATTRIBUTES = ("targetingKey", "plan", "n", "user.id")
 _VALUES: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from(["", "a", "b", "pro", "1.0.0", "2.1.0-rc.1", "2026-01-01T00:00:00Z"]),
-    st.sampled_from(["10.0.0.1", "::1", "é"]),
+    st.sampled_from(["10.0.0.1", "::1", "é", "1.0", "2.1.0+7", "2.1.0-rc.10", "2.1.0-1"]),
+    st.sampled_from(["2025-06-01T10:00:00z", "2025-06-01 12:00:00.5+02:00"]),
     st.integers(-2, 2),
     st.sampled_from([0.5, 1.0, 1e21]),
     st.booleans(),
@@ -96,7 +100,10 @@ def environments(draw: st.DrawFn) -> tuple[list[Ruleset], dict[str, Any]]:
             document["requires"] = [{"flag": flags[-1].key, "variants": variants}]
         enabled = draw(st.sampled_from([True, True, True, False]))
         flags.append(
-            Ruleset(f"f{number}", "boolean", VARIANTS, "on", "off", enabled, document, f"s{number}")
+            Ruleset(
+                *(f"f{number}", "boolean", VARIANTS, "on", "off", enabled, document, f"s{number}"),
+                expires_at=draw(st.sampled_from(EXPIRIES)),
+            )
         )
     return flags, segments
 

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives import serialization
 from core import clock
 from core.auth import tokens
 from core.settings import Secret
-from tests.integration.authority.conftest import Ground
+from tests.support.grounds import Ground
 from tests.support.openid_issuers import Key
 
 URL = "https://id.example.com"

@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import InvalidInputError
-from tests.integration.authority.conftest import Ground
+from tests.support.grounds import Ground
 from tests.support.raw_sql import begin, described, outcome
 
 _DENIAL = "SELECT flagctl.record_denial(%s, NULL, %s, %s)"

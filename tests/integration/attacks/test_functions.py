@@ -5,7 +5,7 @@ from itertools import product
 import psycopg
 import pytest
 
-from tests.integration.authority.conftest import Ground
+from tests.support.grounds import Ground
 from tests.support.raw_sql import begin, outcome
 
 ODD = (

@@ -7,7 +7,7 @@ import pytest
 from core.db import connect
 from core.snapshot.document import Snapshot
 from core.snapshot.load import load
-from tests.integration.authority.conftest import Ground
+from tests.support.grounds import Ground
 from tests.support.raw_sql import begin, outcome
 
 PLACES = ("dev", "staging", "prod")
@@ -76,6 +76,35 @@ STATEMENTS = [
 ]
 
 
+_SALT = "UPDATE flagctl.flags SET salt = 'step %s'"
+_STATE = "UPDATE flagctl.overrides SET enabled = NOT coalesce(enabled, false)"
+# What comes between a raise and the commit. {s} is a change that was begun and put aside.
+SCRIPTS = [
+    ["SAVEPOINT a", _SALT % 1, "ROLLBACK TO a"],
+    ["SAVEPOINT a", _SALT % 2, "ROLLBACK TO a", _STATE],
+    ["SAVEPOINT a", _STATE, "ROLLBACK TO a", _SALT % 3],
+    [_STATE, "SAVEPOINT a", _SALT % 4, "ROLLBACK TO a"],
+    [_SALT % 5, "SAVEPOINT a", _STATE, "RELEASE a"],
+    ["SAVEPOINT a", "SAVEPOINT b", _SALT % 6, "RELEASE b", "ROLLBACK TO a", "RELEASE a"],
+    ["SAVEPOINT a", "SET LOCAL flagctl.change = ''", "ROLLBACK TO a", _SALT % 7],
+    ["SET CONSTRAINTS ALL DEFERRED", _SALT % 8],
+    [_SALT % 9, "SET CONSTRAINTS ALL DEFERRED", _STATE, "SET CONSTRAINTS ALL IMMEDIATE"],
+    [_SALT % 10, "SET LOCAL flagctl.change = '{s}'", _STATE],
+    ["SET LOCAL flagctl.change = '{s}'", _SALT % 11, "SAVEPOINT a", _STATE, "ROLLBACK TO a"],
+    [_SALT % 12 + " RETURNING set_config('flagctl.change', '{s}', true)", _STATE],
+    ["DECLARE c CURSOR FOR SELECT FROM flagctl.overrides FOR UPDATE", "FETCH c",
+     "UPDATE flagctl.overrides SET enabled = NULL WHERE CURRENT OF c"],
+]  # fmt: skip
+_TRIGGERS = """
+SELECT c.relname, bool_and(t.tgenabled = 'O' AND NOT t.tgdeferrable),
+    bit_or(CASE WHEN t.tgfoid = 'flagctl.enter_change'::regproc THEN t.tgtype & 28 ELSE 0 END),
+    bit_or(CASE WHEN t.tgname = 'changed' THEN t.tgtype & 28 ELSE 0 END)
+FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+WHERE c.relnamespace = 'flagctl'::regnamespace AND NOT t.tgisinternal
+    AND c.relname NOT LIKE 'audit%' GROUP BY 1
+"""  # of tgtype, 4 is INSERT, 8 is DELETE, 16 is UPDATE
+
+
 _UNEXPLAINED = (
     "SELECT e.key FROM flagctl.environments e WHERE e.revision > 1 AND NOT EXISTS"
     " (SELECT FROM flagctl.audit_event_revisions r JOIN flagctl.audit_events a"
@@ -131,6 +160,37 @@ def test_what_is_served_and_the_revision_change_together(furnished: Ground) -> N
             assert raised or content(after[key]) == content(before[key]), (statement, key)
             assert (after[key].stamp != before[key].stamp) == bool(raised), (statement, key)
         assert furnished.ask(_UNEXPLAINED) == [], statement
+
+
+def test_a_raise_holds_to_the_commit(furnished: Ground) -> None:
+    """A row and its raise are one statement's, so what undoes the one undoes the other."""
+    for script in SCRIPTS:
+        before = snapshots(furnished)
+        with furnished.connect() as connection:
+            begin(connection, furnished.admin)
+            aside = connection.execute("SELECT current_setting('flagctl.change')").fetchone()
+            connection.execute("SET LOCAL flagctl.change = ''")
+            begin(connection, furnished.admin)
+            assert aside is not None
+            for statement in script:
+                connection.execute(statement.replace("{s}", aside[0]).encode())
+            connection.commit()
+        after = snapshots(furnished)
+        for key in PLACES:
+            is_raised = after[key].revision > before[key].revision
+            assert is_raised or content(after[key]) == content(before[key]), (script, key)
+        assert furnished.ask(_UNEXPLAINED) == [], script
+
+
+def test_no_trigger_can_be_put_off(ground: Ground) -> None:
+    """A constraint trigger could be deferred, and would then see what came last only."""
+    found = {table: rest for table, *rest in ground.ask(_TRIGGERS)}
+    assert all(is_firm for is_firm, _, _ in found.values())
+    everything = 4 | 8 | 16
+    kept = {"organizations": 4 | 16, "tokens": 4 | 16}  # nobody may delete one
+    for table, (_, enters, records) in found.items():
+        assert enters == everything, table
+        assert records == kept.get(table, everything), table
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from core.settings import Secret
 from tests.integration.attacks.issuers import URL, minted, trust
-from tests.integration.authority.conftest import Ground
+from tests.support.grounds import Ground
 from tests.support.openid_issuers import rsa_key
 from tests.support.raw_sql import begin, described, outcome
 

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from tests.integration.attacks.issuers import add_member, minted, trust
-from tests.integration.authority.conftest import Ground
+from tests.support.grounds import Ground
 from tests.support.openid_issuers import Key, rsa_key
 from tests.support.raw_sql import begin, outcome
 

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.integration.authority.conftest import Ground
+from tests.support.grounds import Ground
 from tests.support.raw_sql import begin, outcome
 
 _WRITE = "UPDATE flagctl.flags SET default_enabled = NOT default_enabled"

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from core.settings import Secret
-from tests.integration.authority.conftest import Ground
+from tests.support.grounds import Ground
 from tests.support.raw_sql import begin, described, outcome
 
 _SEALED = "SELECT current_setting('flagctl.change')"

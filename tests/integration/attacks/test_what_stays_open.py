@@ -2,7 +2,7 @@
 
 from core import clock
 from core.auth import tokens
-from tests.integration.authority.conftest import Ground
+from tests.support.grounds import Ground
 from tests.support.raw_sql import begin, outcome
 
 

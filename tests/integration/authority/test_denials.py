@@ -7,7 +7,7 @@ from core.errors import ForbiddenError
 from core.services import flags, overrides
 from core.services.change import Change, Options, change
 from core.settings import Secret
-from tests.integration.authority.conftest import Ground
+from tests.support.grounds import Ground
 from tests.support.raw_sql import begin
 from tests.support.servers import Servers
 from tests.support.waiting import eventually

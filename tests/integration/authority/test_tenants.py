@@ -5,7 +5,7 @@ import pytest
 from core import clock
 from core.auth import tokens
 from core.settings import Secret
-from tests.integration.authority.conftest import Ground
+from tests.support.grounds import Ground
 from tests.support.raw_sql import begin, described, outcome
 
 _ACME = "(SELECT 2::bigint)"

@@ -9,17 +9,16 @@ from core.auth.api_keys import generate, parse
 from core.services import api_keys, flags, overrides
 from core.services.change import Options, change
 from core.services.organizations import archive_organization, unarchive_organization
-from tests.integration.authority.conftest import Ground, prepare
 from tests.support import readers
-from tests.support.installations import Installation
+from tests.support.grounds import Ground
 from tests.support.readers import Reader
 from tests.support.waiting import eventually
 
 
 @pytest.fixture
-def ground_with_keys(installation: Installation) -> tuple[Ground, dict[str, str]]:
+def ground_with_keys(own_ground: Ground) -> tuple[Ground, dict[str, str]]:
     """An API key of prod in each organization; `theirs` is on in acme alone."""
-    ground = prepare(installation)
+    ground, installation = own_ground, own_ground.installation
     keys = {}
     for name, token in (("default", ground.admin), ("acme", ground.foreign_admin)):
         options = Options(confirmed=True)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from flagctl import output
 from tests.support.command_lines import CommandLine
 
 
@@ -38,6 +39,19 @@ def test_list(cli: CommandLine) -> None:
     ]
     assert "create config c" in lines[2]
     assert lines[3].endswith("enabled: null → true   launch")
+
+
+def test_list_on_a_terminal(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eighty letters are too few for a table of it."""
+    monkeypatch.setattr(output, "width", lambda: 40)
+    lines = cli.ok("audit", "list", "--limit", 2, NO_COLOR="1").splitlines()
+    assert lines == [
+        "7         now  admin@example.com  create config c",
+        "6         now  admin@example.com  update feature new_checkout in prod",
+        "   enabled: null → true · launch",
+    ]
+    monkeypatch.setattr(output, "width", lambda: 20)
+    assert cli.ok("audit", "list", "--limit", 2).splitlines()[-1] == "   enabled: null →…"
 
 
 @pytest.mark.parametrize(

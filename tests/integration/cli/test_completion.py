@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -104,6 +105,29 @@ def test_an_equals_sign(shop: CommandLine) -> None:
     assert '"--env=prod"' in complete("flagctl list --env=pr", shop.environ, "zsh")
 
 
+def test_bash_itself(shop: CommandLine, tmp_path: Path) -> None:
+    """With the function that `--install-completion` installs."""
+    script = subprocess.run(
+        [sys.executable, "-m", "flagctl", "--show-completion", "bash"],
+        env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    program = tmp_path / "flagctl"
+    program.write_text(f"#!{sys.executable}\n{PATIENT}\n")
+    program.chmod(0o755)
+    asked = "COMP_WORDS=(flagctl set new_c); COMP_CWORD=2; _flagctl_completion flagctl"
+    ran = subprocess.run(
+        ["bash", "--norc", "-c", f"{script}\n{asked}\necho ${{COMPREPLY[@]}}"],
+        env={**os.environ, **shop.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (ran.stdout, ran.stderr) == ("new_checkout\n", "")
+
+
 def test_contexts(shop: CommandLine, home: Path) -> None:
     path = home / "XDG_CONFIG_HOME" / "flagctl" / "config.toml"
     path.parent.mkdir(parents=True)
@@ -129,12 +153,16 @@ def test_silence_when_postgres_is_away(shop: CommandLine, shell: str) -> None:
 def test_silence_when_postgres_hangs(
     shop: CommandLine, deaf: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the patience of the program itself: without it, this would take the connect time-out."""
+    """With the patience of the program itself: libpq would wait for two seconds."""
     monkeypatch.setattr(
         "tests.integration.cli.test_completion.PATIENT", "import flagctl.main as m; m.run()"
     )
     hangs = {**shop.environ, "FLAGCTL_DATABASE_URL": f"postgresql://ann:x@127.0.0.1:{deaf}/x"}
+    began = time.monotonic()
+    assert complete("flagctl se", hangs).split() == ["set", "segment", "serve"]
+    start = time.monotonic() - began
     assert complete("flagctl set new_", hangs) == ""
+    assert time.monotonic() - began - start < start + 1.5
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_a_schema_bounds_values(cli: CommandLine, tmp_path: Path) -> None:
 
 def test_a_negative_number_needs_two_dashes(stable: CommandLine) -> None:
     assert stable.fails(2, "config", "set", "checkout_timeout", "-5", "--env", "dev") == (
-        "error: No such option: -5\n"
+        "error: there is no option -5\n"
         "hint: a value that begins with - stands at the end, after --: `… -- -5`\n"
     )
 
@@ -183,6 +183,10 @@ def test_list_and_show(cli: CommandLine) -> None:
         ["config", "type", "prod", "description"],
         ["checkout_timeout", "integer", "30", "Seconds"],
     ]
+    cli.ok("config", "define", "later", "--type", "integer")
+    cli.ok("config", "set", "later", "1", "--env", "dev")
+    heads = cli.ok("config", "list").split()[:5]
+    assert heads == ["config", "type", "dev", "prod", "description"]
     assert list(cli.json("config", "list")[0]) == [
         *("key", "type", "values", "description", "updated_at"),
     ]

@@ -1,9 +1,12 @@
 """flagctl db upgrade, status, check, grants, new-epoch."""
 
+from typing import Any
+
 import psycopg
 import pytest
 
 from core.services.schema import head
+from flagctl.progress import Bar
 from tests.support.command_lines import CommandLine
 from tests.support.installations import Database
 
@@ -17,7 +20,9 @@ def of(database: Database) -> CommandLine:
     return CommandLine(database, environ)  # type: ignore[arg-type]  # `fails` is not used
 
 
-def test_from_nothing(empty_database: Database) -> None:
+def test_from_nothing(empty_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[int, dict[str, Any]]] = []
+    monkeypatch.setattr(Bar, "at", lambda _, done, **more: shown.append((done, more)))
     cli = of(empty_database)
     assert cli.json("db", "status")["current"] is None
     assert "current  (empty database)\n" in cli.ok("db", "status")
@@ -27,6 +32,11 @@ def test_from_nothing(empty_database: Database) -> None:
     ran = cli.run("db", "upgrade")
     assert (ran.code, ran.stdout) == (0, f"the schema is at {head()}\n")
     assert [line[:12] for line in ran.stderr.splitlines()][:2] == ["applied 0001", "applied 0002"]
+    steps = [line.removeprefix("applied ") for line in ran.stderr.splitlines()]
+    total = len(steps) + 1
+    assert shown == [
+        (done, {"what": step, "total": total}) for done, step in enumerate([*steps, "grants"])
+    ]
     assert cli.ok("db", "upgrade") == f"the schema is at {head()} already\n"
     assert cli.ok("db", "check") == f"the schema is as expected, at {head()}\n"
     assert cli.json("db", "status") == {"current": head(), "head": head(), "pending": []}

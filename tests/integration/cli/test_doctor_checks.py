@@ -1,16 +1,24 @@
 """flagctl doctor: all well in a fresh installation, and a line for each thing that is not."""
 
+import threading
 from datetime import timedelta
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from redis import Redis
 
 from core import clock
+from core.cache import acl
 from core.cache.keys import snapshot_key
-from flagctl.doctor import postgres
+from core.settings import Secret, Settings
+from flagctl.doctor import caches, postgres
+from tests.support.certificates import certificates
 from tests.support.command_lines import CommandLine
+from tests.support.redis_users import as_user, send
+from tests.support.tls_proxy import tls_proxy
 
 
 def wrong(cli: CommandLine, **settings: str) -> dict[str, str]:
@@ -36,8 +44,15 @@ def test_a_fresh_installation_is_well(stable: CommandLine) -> None:
     lines = [line.split(": ")[0].split(maxsplit=1) for line in ran.stdout.splitlines()]
     assert [check for _, check in lines] == [
         *("settings", "database_url", "database_url, login", "clock", "schema", "privileges"),
-        *("logs", "reader_database_url", "reader_database_url, login", "owner_database_url"),
-        *("owner_database_url, login", "token", "redis", "redis, rights", "cache"),
+        *("logs", "reader_database_url", "reader_database_url, login", "reader_database_url, logs"),
+        *(
+            "owner_database_url",
+            "owner_database_url, login",
+            "token",
+            "redis",
+            "redis, rights",
+            "cache",
+        ),
     ]
 
 
@@ -105,6 +120,35 @@ def test_an_address_that_is_not_this_machines(
     assert "is not in the group" in found["listen_database_url, login"]
 
 
+def test_postgres_over_tls(
+    stable: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = stable.installation
+    socket = Path(at_home(made.admin_url.reveal()), ".s.PGSQL.5432")
+    if not socket.is_socket():
+        pytest.skip("this Postgres is not the embedded one")
+    files = certificates(tmp_path)
+    monkeypatch.setattr(postgres, "is_local", lambda _host: False)
+    with tls_proxy(socket, files.server) as port:
+        address = made.admin_url.reveal().partition("?")[0].replace("@/", f"@127.0.0.1:{port}/")
+        verified = f"{address}?sslmode=verify-full&sslrootcert={files.authority}"
+        alone = {"READER_DATABASE_URL": "", "OWNER_DATABASE_URL": "", "REDIS_URL": ""}
+        others = {f"FLAGCTL_{name}": value for name, value in alone.items()}
+        checks = stable.json("doctor", FLAGCTL_DATABASE_URL=verified, **others)
+        (found,) = [check["what"] for check in checks if check["check"] == "database_url"]
+        assert found.endswith(", over TLS")
+        trusting = wrong(stable, FLAGCTL_DATABASE_URL=f"{address}?sslmode=require", **others)
+        assert trusting["database_url"].endswith("over TLS, but whose it is is not verified")
+        foreign = verified.replace(str(files.authority), str(files.server))
+        said = wrong(stable, FLAGCTL_DATABASE_URL=foreign, **others)["database_url"]
+        assert "certificate verify failed" in said
+
+
+def at_home(address: str) -> str:
+    """The folder of its server's socket."""
+    return parse_qs(urlsplit(address).query).get("host", [""])[0]
+
+
 def test_a_schema_of_another_release(cli: CommandLine) -> None:
     cli.installation.run("UPDATE flagctl.schema_version SET version_num = '0001'")
     assert "at 0001, while this release is at " in wrong(cli)["schema"]
@@ -112,13 +156,16 @@ def test_a_schema_of_another_release(cli: CommandLine) -> None:
 
 def test_a_log_that_would_print_tokens(stable: CommandLine) -> None:
     made = stable.installation
-    login = f"{made.prefix}_admin_login"
-    made.run(f"ALTER ROLE {login} SET log_statement = 'all'")
+    logins = [f"{made.prefix}_{group}_login" for group in ("admin", "reader")]
+    for login in logins:
+        made.run(f"ALTER ROLE {login} SET log_statement = 'all'")
     try:
         found = wrong(stable)
     finally:
-        made.run(f"ALTER ROLE {login} RESET log_statement")
-    assert found["logs"].startswith("log_statement = all prints the parameters of statements")
+        for login in logins:
+            made.run(f"ALTER ROLE {login} RESET log_statement")
+    for check in ("logs", "reader_database_url, logs"):
+        assert found[check].startswith("log_statement = all prints the parameters of statements")
     assert "has the setting log_statement=all" in found["privileges"]
 
 
@@ -128,6 +175,39 @@ def test_a_user_of_redis_who_may_too_much_or_too_little(stable: CommandLine) -> 
         pytest.skip("this Redis has no users")
     found = wrong(stable, FLAGCTL_REDIS_URL=redis.administrator.reveal())
     assert found == {"redis, rights": "this user may do more than is needed"}
+    with Redis.from_url(redis.administrator.reveal()) as administrator:
+        for name, rules, said in (
+            ("flagctl_no_del", ("-del",), "this user lacks a right"),
+            ("flagctl_all_keys", ("~*",), "this user may do more than is needed"),
+            ("flagctl_all_channels", ("&*",), "this user may do more than is needed"),
+        ):
+            user = acl.User(name, (*acl.writer(name).rules, *rules, "resetpass", ">open"))
+            send(administrator, user.command())
+            try:
+                url = as_user(redis.writer.reveal(), name, "open")
+                assert wrong(stable, FLAGCTL_REDIS_URL=url) == {"redis, rights": said}
+            finally:
+                send(administrator, f"ACL DELUSER {name}")
+
+
+def test_a_redis_from_before_there_were_users() -> None:
+    """Every connection begins with HELLO, which it does not know."""
+
+    class Old(StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().startswith(b"*"):
+                for _ in range(4):
+                    self.rfile.readline()
+                self.wfile.write(b"-ERR unknown command `HELLO`, with args beginning with: \r\n")
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Old) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        url = Secret(f"redis://127.0.0.1:{server.server_address[1]}/0")
+        (check,) = caches.examine(Settings(redis_url=url))
+        server.shutdown()
+        thread.join()
+    assert (check.verdict, check.what) == ("wrong", "it is older than Redis 6")
 
 
 @pytest.mark.parametrize(("revision", "said"), [(0, "older than Postgres"), (999, "newer than")])

@@ -25,8 +25,7 @@ def layout(cli: CommandLine) -> CommandLine:
 
 def test_create(cli: CommandLine) -> None:
     assert cli.ok("create", "dark_mode") == (
-        "created dark_mode, off everywhere"
-        " · revision 3 of dev, revision 3 of staging, revision 3 of prod, audit 6\n"
+        "created dark_mode, off everywhere · revision 3 of dev, 3 of staging, 3 of prod, audit 6\n"
     )
 
 
@@ -45,7 +44,7 @@ def test_create_with_everything(cli: CommandLine) -> None:
     cli.ok(
         *("create", "theme", "--type", "object", "--default", "on", "--description", "Colours"),
         *("--variant", 'dark={"bg": "#000", "sizes": [1, 2.0]}', "--variant", "light={}"),
-        *("--on-variant", "dark", "--off-variant", "light", "--owner", "ann", "--permanent"),
+        *("--on-variant", "dark", "--off-variant", "light", "--owner", "ann"),
         *("--tag", "web", "--tag", "ui", "--tag", "web", "--expires", "2999-01-31"),
         *("--client-visible", "--reason", "new brand"),
     )
@@ -53,7 +52,7 @@ def test_create_with_everything(cli: CommandLine) -> None:
     assert flag["variants"] == {"dark": {"bg": "#000", "sizes": [1, 2.0]}, "light": {}}
     assert isinstance(flag["variants"]["dark"]["sizes"][1], float)
     assert (flag["type"], flag["default"], flag["tags"]) == ("object", "on", ["ui", "web"])
-    assert (flag["permanent"], flag["client_visible"], flag["owner"]) == (True, True, "ann")
+    assert (flag["permanent"], flag["client_visible"], flag["owner"]) == (False, True, "ann")
     assert flag["expires_at"] == "2999-01-31T00:00:00Z"
     assert cli.json("audit", "list", "--limit", 1)[0]["reason"] == "new brand"
 
@@ -88,6 +87,8 @@ def test_a_key_is_taken_once(cli: CommandLine) -> None:
         (["--on-variant", "onn"], "the on variant 'onn' does not exist"),
         (["--expires", "soon"], "'soon' is no date"),
         (["--expires", "2027-02-30"], "'2027-02-30' is no date"),
+        (["--expires", "2020-01-31"], "f would have expired already: 2020-01-31T00:00:00+00:00"),
+        (["--expires", "30d", "--permanent"], "f cannot both expire and be permanent"),
         (["--expires", "999999w"], "999999w is longer than a hundred years"),
         (["--tag", ""], "'' cannot be a tag"),
         (["--tag", "x" * 65], "cannot be a tag"),
@@ -210,7 +211,7 @@ def test_set_the_default(cli: CommandLine) -> None:
         (
             2,
             ["sett", "new_checkout"],
-            "error: No such command 'sett'. Did you mean 'set'?\nhint: `flagctl --help`\n",
+            "error: there is no command 'sett'\nhint: did you mean set?\n",
         ),
         (
             2,
@@ -220,7 +221,32 @@ def test_set_the_default(cli: CommandLine) -> None:
         (
             2,
             ["set", "a", "b", "c"],
-            "error: Got unexpected extra argument(s) (c)\nhint: `flagctl set --help`\n",
+            "error: there is no place for 'c'\nhint: `flagctl set --help`\n",
+        ),
+        (
+            2,
+            ["list", "--lmit", "5"],
+            "error: there is no option --lmit\nhint: did you mean --limit or --match?\n",
+        ),
+        (2, ["list", "--zzz"], "error: there is no option --zzz\nhint: `flagctl list --help`\n"),
+        (2, ["list", "--limit"], "error: --limit needs a value\nhint: see `flagctl --help`\n"),
+        (
+            2,
+            ["list", "--limit", "five"],
+            "error: Invalid value for '--limit': 'five' is not a whole number\n"
+            "hint: `flagctl list --help`\n",
+        ),
+        (
+            2,
+            ["list", "--limit", "0"],
+            "error: Invalid value for '--limit': '0' is not greater than or equal to 1\n"
+            "hint: `flagctl list --help`\n",
+        ),
+        (
+            2,
+            ["set", "x", "--rollout", "much"],
+            "error: Invalid value for '--rollout': 'much' is not a number\n"
+            "hint: `flagctl set --help`\n",
         ),
     ],
 )
@@ -284,7 +310,7 @@ def test_list(cli: CommandLine) -> None:
     assert list(cli.json("list", "--env", "dev")[0]["states"]) == ["dev"]
     assert list(cli.json("list")[0]) == [
         *("key", "type", "default", "states", "tags", "owner", "description", "archived"),
-        *("expires_at", "updated_at"),
+        *("permanent", "expires_at", "expired", "updated_at"),
     ]
 
 
@@ -366,11 +392,17 @@ def test_show(layout: CommandLine) -> None:
         ["none", '"NONE"', "when", "off"],
         ["wide", '"WIDE"', "when", "on"],
     ]
-    assert 'wide = "WIDE"' in shown
+    compared = [line.split() for line in shown.partition("environment")[2].splitlines()]
+    assert [compared[0], *compared[2:]] == [
+        ["dev", "staging", "prod"],
+        ["state", "inherit", "inherit", "on"],
+        ["serves", "none", "none", "wide"],
+        ["revision", *map(str, layout.installation.revisions().values())],
+        ["changed", "now"],
+    ]
     states = layout.json("show", "layout")["environments"]
-    assert [list(state) for state in states] == [
-        ["environment", "state", "enabled", "variant", "value", "percent", "rules", "updated_at"]
-    ] * 3
+    fields = "environment state enabled variant value percent rules updated_at revision"
+    assert [list(state) for state in states] == [fields.split()] * 3
     assert [state["state"] for state in states] == ["inherit", "inherit", "on"]
 
 
@@ -378,13 +410,58 @@ def test_update(layout: CommandLine) -> None:
     layout.ok("update", "layout", "--variant", 'tall="TALL"', "--remove-variant", "compact")
     flag = layout.json("show", "layout")
     assert sorted(flag["variants"]) == ["none", "tall", "wide"]
-    layout.ok("update", "layout", "--expires", "30d", "--tag", "a", "--permanent")
+    layout.ok("update", "layout", "--expires", "30d", "--tag", "a")
     ends = datetime.fromisoformat(layout.json("show", "layout")["expires_at"])
     assert abs(ends - datetime.now(UTC) - timedelta(days=30)) < timedelta(minutes=1)
-    layout.ok("update", "layout", "--expires", "never", "--no-tags", "--temporary")
+    layout.ok("update", "layout", "--expires", "never", "--no-tags", "--permanent")
     flag = layout.json("show", "layout")
-    assert (flag["expires_at"], flag["tags"], flag["permanent"]) == (None, [], False)
+    assert (flag["expires_at"], flag["tags"], flag["permanent"]) == (None, [], True)
+    said = layout.fails(2, "update", "layout", "--expires", "30d")
+    assert "cannot both expire and be permanent\nhint: `--expires never`" in said
+    layout.ok("update", "layout", "--temporary", "--expires", "2999-01-31T12:00:00+02:00")
+    assert layout.json("show", "layout")["expires_at"] == "2999-01-31T10:00:00Z"
+    assert "expired already" in layout.fails(2, "update", "layout", "--expires", "2020-01-31")
+    layout.ok("update", "layout", "--expires", "never")
     assert layout.ok("update", "layout", "--no-tags") == "layout: nothing to change\n"
+
+
+def test_expired(cli: CommandLine) -> None:
+    cli.ok("set", "new_checkout", "on", "--env", "prod")
+    before = [environment["revision"] for environment in cli.json("env", "list")]
+    said = cli.json("update", "new_checkout", "--expires", "1h")
+    assert list(said["revisions"].values()) == [revision + 1 for revision in before]
+    assert "expires " in cli.ok("show", "new_checkout")
+    assert cli.json("eval", "new_checkout", "--env", "prod")["value"] is True
+    cli.installation.govern(
+        "UPDATE flagctl.flags SET expires_at = '2026-01-31 00:00:00+00' WHERE key = 'new_checkout'"
+    )
+
+    found = cli.json("eval", "new_checkout", "--env", "prod")
+    assert (found["value"], found["reason"], found["expired"]) == (False, "DISABLED", True)
+    assert "→ it expired on 2026-01-31 00:00:00 UTC: the off variant" in cli.ok(
+        "explain", "new_checkout", "--env", "prod"
+    )
+    explained = cli.json("explain", "new_checkout", "--env", "prod")["explanation"]
+    assert explained["expired_at"] == "2026-01-31T00:00:00Z"
+    flag = cli.json("show", "new_checkout")
+    prod = flag["environments"][-1]
+    assert (flag["expired"], prod["state"], prod["enabled"], prod["variant"]) == (
+        *(True, "on"),
+        *(False, "off"),
+    )
+    assert "expired " in cli.ok("show", "new_checkout")
+    assert "new_checkout (expired)" in cli.ok("list")
+    for state, keys in (("expired", ["new_checkout"]), ("on", []), ("off", ["new_checkout"])):
+        listed = cli.json("list", "--env", "prod", "--state", state)
+        assert [flag["key"] for flag in listed] == keys
+    cli.ok("update", "new_checkout", "--owner", "ann")
+    ran = cli.run("set", "new_checkout", "on", "--env", "staging", "-o", "json")
+    assert (ran.code, ran.json()["expired"]) == (0, True)
+    assert ran.stderr.startswith("warning: new_checkout expired ")
+    assert "until `flagctl update new_checkout --expires DATE|never`" in ran.stderr
+    cli.ok("update", "new_checkout", "--expires", "never")
+    assert cli.json("eval", "new_checkout", "--env", "prod")["value"] is True
+    assert cli.json("list", "--state", "expired") == []
 
 
 def test_update_refuses(layout: CommandLine) -> None:

@@ -57,6 +57,7 @@ def test_evaluating(world: CommandLine) -> None:
         "rule": rule,
         "environment": "prod",
         "revision": found["revision"],
+        "version": found["version"],
     }
     assert evaluated(world)["reason"] == "DEFAULT"
     assert evaluated(world, "--context", "plan=pro")["reason"] == "DEFAULT"
@@ -221,6 +222,45 @@ def test_bad_rules_are_refused_and_nothing_is_written(
     before = world.json("rule", "list", "checkout_layout", "--env", "prod")
     assert said in world.fails(2, "rule", "add", "checkout_layout", "--env", "prod", *arguments)
     assert world.json("rule", "list", "checkout_layout", "--env", "prod") == before
+
+
+def test_the_bounds_are_settings(shop: CommandLine) -> None:
+    where = ("checkout_layout", "--env", "prod")
+    add = ("rule", "add", *where, "--serve", "compact", "--if")
+    deep, long = "not " * 32 + "plan == 1", "plan in [1, 2, 3]"
+    for condition, setting, value, said in (
+        (deep, "CONDITION_DEPTH", "32", "nested deeper than 32"),
+        ("a == 1 and b == 2", "CONDITION_PARTS", "2", "more than 2 conditions"),
+        (long, "LIST_VALUES", "2", "a list of at most 2 values, not 3"),
+        ("true", "FLAG_RULES", "2", "rules: more than 2"),
+    ):
+        refused = shop.fails(2, *add, condition, **{f"FLAGCTL_{setting}": value})
+        assert said in refused
+        assert refused.endswith(f"hint: the setting FLAGCTL_{setting} is the bound\n")
+    segment = ("segment", "update", "beta", "--if", long)
+    assert "LIST_VALUES is the bound" in shop.fails(2, *segment, FLAGCTL_LIST_VALUES="2")
+    shop.ok(*add, deep, FLAGCTL_CONDITION_DEPTH="33")
+    rules = [rule["id"] for rule in shop.json("rule", "list", *where)]
+    small = {"FLAGCTL_CONDITION_DEPTH": "1", "FLAGCTL_FLAG_RULES": "1"}
+    move = ("rule", "move", where[0], rules[-1], *where[1:], "--position", "1")
+    shop.ok(*move, **small)
+    shop.ok("rule", "remove", where[0], rules[0], *where[1:], **small)
+    assert shop.json("eval", *where, FLAGCTL_CONDITION_DEPTH="1")["reason"] == "DEFAULT"
+
+
+def test_what_grows_must_not_be_too_much_for_its_users(shop: CommandLine) -> None:
+    wide = " or ".join('segment("beta")' for _ in range(900))
+    shop.ok("segment", "create", "wide", "--if", wide, FLAGCTL_CONDITION_PARTS="10000")
+    ten = " or ".join(f"a == {n}" for n in range(10))
+    said = shop.fails(6, "segment", "update", "beta", "--if", f"{ten} or b == 1")
+    assert "the segment wide would be too large, or nested too deep" in said
+    shop.ok("segment", "delete", "wide", "--yes")
+    where = ("checkout_layout", "--env", "prod")
+    add = ("rule", "add", *where, "--serve", "compact", "--if", wide)
+    shop.ok(*add, FLAGCTL_CONDITION_PARTS="10000")
+    said = shop.fails(6, "segment", "update", "beta", "--if", ten)
+    assert "of checkout_layout in prod would not work any more: any[833]: more than" in said
+    shop.ok("segment", "update", "beta", "--if", "a == 1")
 
 
 def test_a_variant_that_a_rule_serves_stays(world: CommandLine) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import FlagctlError, InvalidInputError, NotFoundError, UnauthenticatedError
-from core.settings import Secret, Settings, load, parse_address
+from core.evaluation.limits import DEFAULT, READABLE
+from core.settings import NUMBERS, Secret, Settings, load, parse_address
+from readserver.contexts import Bounds
 
 PASSWORD = "hunter2-hunter2"
 ADDRESS = f"postgresql://ann:{PASSWORD}@127.0.0.1/flags"
@@ -449,6 +451,9 @@ def test_the_settings_for_browsers(home: Home) -> None:
         ("client_burst", "0.5", "it is a number of requests between 1 and 100000"),
         ("header_timeout", "601", "it is a number of seconds between 0.05 and 600"),
         ("body_timeout", "soon", "it is a number of seconds between 0.05 and 3600"),
+        ("condition_depth", "65", "it is a whole number of levels between 1 and 64"),
+        ("list_values", "2.5", "it is a whole number of values between 1 and 100000"),
+        ("context_bytes", "x", "it is a whole number of bytes between 1024 and 16777216"),
     ],
 )
 def test_what_they_cannot_be(home: Home, name: str, value: str, words: str) -> None:
@@ -458,7 +463,27 @@ def test_what_they_cannot_be(home: Home, name: str, value: str, words: str) -> N
     assert words in caught.value.message
 
 
-@pytest.mark.parametrize("name", ["cors_origins", "trusted_proxies", "client_burst"])
+def test_the_bounds_of_rules_and_contexts(home: Home) -> None:
+    home.write(home.user_file, "condition_depth = 40")
+    settings = home.load(list_values="7")
+    assert (settings.condition_depth, settings.list_values) == (40, 7)
+    assert type(settings.list_values) is int
+    names = {
+        "condition_depth": "depth",
+        "condition_parts": "nodes",
+        "list_values": "values",
+        "flag_rules": "rules",
+    }
+    usual = Settings()
+    for setting, field in names.items():
+        assert getattr(usual, setting) == getattr(DEFAULT, field)
+        assert NUMBERS[setting].most == getattr(READABLE, field), "readers take what writers may"
+    assert Bounds(usual.context_depth, usual.context_bytes) == Bounds()
+
+
+@pytest.mark.parametrize(
+    "name", ["cors_origins", "trusted_proxies", "client_burst", "condition_depth"]
+)
 def test_their_types_in_a_file(home: Home, name: str) -> None:
     home.write(home.user_file, f"{name} = true")
     with pytest.raises(InvalidInputError, match=name):

@@ -23,6 +23,8 @@ DEFAULTS = {
         {"log_min_duration_statement": "0", "log_parameter_max_length": "0"},
         {"auto_explain.log_min_duration": "-1", "auto_explain.log_parameter_max_length": "-1"},
         {"auto_explain.log_min_duration": "0", "auto_explain.log_parameter_max_length": "0"},
+        {"pgaudit.log": "all", "pgaudit.log_parameter": "off"},
+        {"pgaudit.log": "none", "pgaudit.log_parameter": "on"},
     ],
 )
 def test_what_prints_no_token(changed: dict[str, str]) -> None:
@@ -45,6 +47,11 @@ def test_what_prints_tokens(changed: dict[str, str], setting: str) -> None:
     (check,) = judge(DEFAULTS | changed)
     assert check.verdict == "wrong"
     assert check.mend == f"ALTER SYSTEM SET {setting} = 0; SELECT pg_reload_conf()"
+
+
+def test_an_extension_that_audits() -> None:
+    (check,) = judge(DEFAULTS | {"pgaudit.log": "write", "pgaudit.log_parameter": "on"}, "logs")
+    assert check.mend == "ALTER SYSTEM SET pgaudit.log_parameter = off; SELECT pg_reload_conf()"
 
 
 def test_each_is_a_finding_of_its_own() -> None:

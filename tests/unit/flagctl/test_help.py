@@ -75,7 +75,9 @@ WRITES = (
 
 @pytest.mark.parametrize("name", WRITES)
 def test_every_write_takes_the_options_of_writes(name: str) -> None:
-    assert options(COMMANDS[name]) >= {"--reason", "--dry-run", "--if-revision", "--yes"}
+    assert options(COMMANDS[name]) >= {
+        *("--reason", "--dry-run", "--if-revision", "--yes", "--wait", "--timeout")
+    }
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])

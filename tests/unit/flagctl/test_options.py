@@ -56,6 +56,12 @@ def test_times(text: str, expected: datetime) -> None:
     assert parse_time(text, now=NOW, future=True) == expected
 
 
+@pytest.mark.parametrize("text", ["1969-12-31", "0001-01-02", "9999-01-01T00:00:00Z", "9999-12-31"])
+def test_times_that_nobody_means(text: str) -> None:
+    with pytest.raises(InvalidInputError, match="is not within 1970 to 9999"):
+        parse_time(text, now=NOW, future=True)
+
+
 def test_a_duration_can_count_backwards() -> None:
     assert parse_time("2h", now=NOW, future=False) == NOW - timedelta(hours=2)
 

@@ -15,6 +15,7 @@ import yaml
 
 from core.errors import ConfirmationNeededError
 from flagctl import output
+from flagctl.tables import cut
 
 
 class Colour(StrEnum):
@@ -101,6 +102,44 @@ def test_a_table_on_a_terminal_keeps_to_its_width(
     assert max(map(len, lines)) <= 80
     assert lines[2].startswith("new_checkout_of_the_shop   inherit ")
     assert lines[2].rstrip().endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "shown"),
+    [
+        ("a word", 6, "a word"),
+        ("a word", 4, "a w…"),
+        ("a word", 3, "a…"),
+        ("結帳流程", 8, "結帳流程"),
+        ("結帳流程", 7, "結帳流…"),
+        ("結帳流程", 6, "結帳…"),
+    ],
+)
+def test_cut(text: str, room: int, shown: str) -> None:
+    assert cut(text, room) == shown
+
+
+@pytest.mark.parametrize("ways", ["its own", "one of the caller's"])
+def test_a_table_that_is_too_wide(ways: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is cut off or broken: it can be copied."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "dumb")
+    rows = [Row("0316cdeb-38b8-4ae2-a802-db68714c3238"), Row("x" * 50, "")]
+    columns: list[output.Column] = [("token", lambda r: r.name), ("", lambda _: "mine")]
+    columns += [("state", lambda r: r.state), ("kind", lambda _: "a" * 30), ("n", lambda _: 1)]
+    if ways == "its own":
+        output.table(rows, columns, empty="")
+        assert terminal.getvalue() == (
+            "0316cdeb-38b8-4ae2-a802-db68714c3238\n"
+            f"    mine · state on\n    kind {'a' * 30}\n    n 1\n"
+            f"{'x' * 50}\n    mine\n    kind {'a' * 30}\n    n 1\n"
+        )
+        return
+    asked: list[int] = []
+    output.table(rows, columns, empty="", narrow=asked.append)
+    assert (asked, terminal.getvalue()) == ([40], "")
 
 
 def test_an_empty_table_is_talk(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,17 +28,17 @@ for _ in range(40):
 def test_the_quick_look_and_the_thorough_one(value: Any) -> None:
     for shown in (value, {"x": [_DEEP]}, {"x": value}):
         try:
-            _check(shown, "context", 0)
+            _check(shown, "context", 32)
         except ContextError:
-            assert not _is_fine(shown, 0)
+            assert not _is_fine(shown, 32)
         else:
-            assert _is_fine(shown, 0)
+            assert _is_fine(shown, 32)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "utf-16-le"])
 @pytest.mark.parametrize("text", ['{"context":{"a":"é"}}', ' {"context":{"a":"é"}}\n'])
 def test_encodings_are_those_of_json(encoding: str, text: str) -> None:
-    assert parse(text.encode(encoding)) == json.loads(text)["context"]
+    assert parse(text.encode(encoding), 32) == json.loads(text)["context"]
 
 
 @pytest.mark.parametrize(
@@ -46,4 +46,4 @@ def test_encodings_are_those_of_json(encoding: str, text: str) -> None:
 )
 def test_what_is_no_object(body: bytes) -> None:
     with pytest.raises(UnreadableError):
-        parse(body)
+        parse(body, 32)

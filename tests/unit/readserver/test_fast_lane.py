@@ -13,9 +13,12 @@ from core.auth.api_keys import KeyKind
 from core.snapshot.document import KeyGrant, Served
 from readserver import fast_lane
 from readserver.access import Admitted
+from readserver.announcements import Announcements
 from readserver.answers import CONFIGS, FLAGS, prepare
 from readserver.client_address import ClientAddresses
-from readserver.endpoints.evaluate import BULK, EvaluateEndpoint
+from readserver.context_answers import BULK
+from readserver.contexts import Bounds
+from readserver.endpoints.evaluate import EvaluateEndpoint
 from readserver.fast_lane import FastProtocol, Lane, fast, read_head
 from readserver.fast_path import Memo, Remembered
 from readserver.protocol import MOST_UNANSWERED, Timeouts
@@ -25,7 +28,9 @@ from readserver.telemetry import Counts
 from readserver.truth import Truth
 from tests.support.snapshots import flag, snapshot
 
-PREPARED = prepare(snapshot(served=Served((flag("dark_mode"), flag("hidden")), ())))
+PREPARED = prepare(
+    snapshot(served=Served((flag("dark_mode", client_visible=True), flag("hidden")), ()))
+)
 GET = b"GET /v1/flags HTTP/1.1\r\nHost: x\r\nAuthorization: key\r\n\r\n"
 POST = b"POST /ofrep/v1/evaluate/flags/dark_mode HTTP/1.1\r\nX-API-Key: key\r\n"
 ONE = POST + b"Content-Length: 2\r\n\r\n{}"
@@ -75,7 +80,15 @@ class World:
         truth = Truth()
         truth.is_reachable = True
         endpoint = EvaluateEndpoint(
-            cast("Any", None), truth, self.memo, self.counts, self.limit, self._app, b"X"
+            cast("Any", None),
+            truth,
+            self.memo,
+            self.counts,
+            self.limit,
+            Announcements(None),
+            self._app,
+            b"X",
+            Bounds(size=2_048),
         )
         self.lane = Lane(self.memo, endpoint, self.counts, self.limit)
         self.handed_on: list[str] = []
@@ -97,8 +110,9 @@ class World:
         for path in (FLAGS, CONFIGS):
             variants = PREPARED.answers[path, KeyKind.SERVER]
             self.memo.remember(path, b"key", Remembered(variants, expires_at, queries, limited))
-        grant = KeyGrant("a", KeyKind.SERVER, None)
-        self.memo.accept(Admitted(Found(PREPARED, "database"), grant, b"key", limited))
+        kind = KeyKind.CLIENT if limited is not None else KeyKind.SERVER
+        grant = KeyGrant("a", kind, None)
+        self.memo.accept(Admitted(Found(PREPARED, "database"), grant, limited or b"digest", b"key"))
 
     async def _app(self, scope: Any, _receive: Any, send: Any) -> None:
         self.handed_on.append(scope["path"])

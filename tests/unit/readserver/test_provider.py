@@ -1,20 +1,26 @@
 """The provider over stores that are made up: which store is asked, and whose word counts."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
+from core.auth.api_keys import KeyKind
 from core.errors import UnavailableError
-from core.snapshot.document import Snapshot, Version
+from core.snapshot.document import Served, Snapshot, Version
 from core.snapshot.load import State
-from readserver import provider
+from readserver import provider, turns
+from readserver.answers import FLAGS, Prepared, prepare
 from readserver.provider import Found, Provider
+from readserver.stores.contract import Claim
 from readserver.stores.memory import MemoryStore
 from readserver.telemetry import Counts
 from readserver.truth import Truth
-from tests.support.snapshots import ENVIRONMENT_ID, EPOCH, snapshot
+from tests.support.rulesets import NOW
+from tests.support.snapshots import ENVIRONMENT_ID, EPOCH, flag, snapshot
 
 SECRET = b"s" * 32
 
@@ -48,6 +54,7 @@ class FakeRedis:
     def __init__(self) -> None:
         self.memory = MemoryStore()
         self.secret = b""
+        self.holder = ""
 
     def trust(self, secret: bytes) -> None:
         self.secret = secret
@@ -58,6 +65,18 @@ class FakeRedis:
     async def put(self, snapshot: Snapshot, *, replace: bool = False) -> bool:
         return await self.memory.put(snapshot, replace=replace)
 
+    async def claim(self, environment_id: str, at_least: Version, token: str) -> Claim | None:
+        if await self.get(environment_id, at_least) is not None:
+            return Claim.COPY
+        if self.holder not in ("", token):
+            return Claim.WAIT
+        self.holder = token
+        return Claim.LOAD
+
+    async def release(self, environment_id: str, token: str) -> None:
+        if self.holder == token:
+            self.holder = ""
+
 
 class World:
     """A provider and everything around it."""
@@ -67,6 +86,8 @@ class World:
         self.checks = self.changes = 0
         self.ration = 0
         self.now = 100.0
+        self.wall = NOW
+        self.prepare: Callable[[Snapshot, datetime], Prepared] = prepare
         self.truth = Truth(lambda: self.now)
         self.provider = Provider(
             memory=MemoryStore(),
@@ -77,8 +98,13 @@ class World:
             ask_for_check=self._check,
             ask_about_unknown=self._ask,
             on_change=self._changed,
+            prepare=self._prepare,
+            now=lambda: self.wall,
             most=most,
         )
+
+    def _prepare(self, snapshot: Snapshot, at: datetime) -> Prepared:
+        return self.prepare(snapshot, at)
 
     def _check(self) -> None:
         self.checks += 1
@@ -149,6 +175,18 @@ async def test_redis_answers_a_miss(world: World) -> None:
 
 
 @world_test
+async def test_a_client_that_is_ahead_is_waited_for(world: World) -> None:
+    found = await world.get()
+    await world.come_to(2)
+    assert await world.provider.at_least(found, 1) is found
+    newer = await world.provider.at_least(found, 2)
+    assert (newer.prepared.snapshot.revision, world.postgres.asked) == (2, 2)
+    assert await world.provider.at_least(newer, 10**12) is newer, "it was made up"
+    assert await world.provider.at_least(newer, 10**12) is newer
+    assert world.postgres.asked == 3, "which costs one question in a while"
+
+
+@world_test
 async def test_many_misses_are_one_load(world: World) -> None:
     world.postgres.gate.clear()
     asking = [asyncio.create_task(world.get()) for _ in range(20)]
@@ -197,8 +235,9 @@ async def test_a_message_during_a_load_is_not_lost(world: World) -> None:
     await world.come_to(3)  # the load has read revision 2 already
     world.provider.hint(ENVIRONMENT_ID, 3, "redis")
     world.postgres.gate.set()
-    await world.settle()
-    assert await world.served() == 3
+    async with asyncio.timeout(5):
+        while await world.served() != 3:
+            await asyncio.sleep(0)
 
 
 @world_test
@@ -384,6 +423,121 @@ async def test_a_deleted_environment_does_not_come_back_from_redis(world: World)
         await world.provider.get(ENVIRONMENT_ID)
 
 
+HOUR = timedelta(hours=1)
+RULES = {"format": 1, "rules": [{"id": "r", "when": True, "serve": {"variant": "on"}}]}
+
+
+def expiring(revision: int = 1, *, in_hours: int = 1) -> Snapshot:
+    """With rules, so that it is prepared beside the event loop."""
+    flags = (flag("ends", expires_at=NOW + in_hours * HOUR, targeting=RULES),)
+    return snapshot(revision, served=Served(flags, ()))
+
+
+async def ends(world: World) -> bool:
+    """What the flag `ends` is, wherever it is asked."""
+    prepared = (await world.get()).prepared
+    assert prepared.holds_at(world.wall)
+    result = prepared.evaluations[KeyKind.SERVER].evaluate("ends", {})
+    assert result is not None
+    value = bool(result.value)
+    body = prepared.answers[FLAGS, KeyKind.SERVER].identity.body
+    assert body == (b'{"ends":true}' if value else b'{"ends":false}')
+    return value
+
+
+async def comes_to_hold(world: World) -> None:
+    async with asyncio.timeout(60):
+        while not (await world.get()).prepared.holds_at(world.wall):
+            await asyncio.sleep(0)
+
+
+@world_test
+async def test_answers_follow_the_wall_clock_wherever_it_is_set(world: World) -> None:
+    world.postgres.snapshot = expiring()
+    assert await ends(world)
+    first, asked = (await world.get()).prepared, world.postgres.asked
+    for moment, expected in (
+        (NOW + HOUR - timedelta(microseconds=1), True),
+        (NOW + HOUR, False),
+        (NOW, True),
+        (NOW + 9 * HOUR, False),
+        (NOW - 9 * HOUR, True),
+    ):
+        world.wall, changes = moment, world.changes
+        before = (await world.get()).prepared
+        world.check()
+        await comes_to_hold(world)
+        after = (await world.get()).prepared
+        assert await ends(world) is expected
+        assert (after is before) is (world.changes == changes), "who remembers answers is told"
+        assert after.snapshot is first.snapshot
+        assert after.since == (None if expected else NOW + HOUR)
+    assert world.postgres.asked == asked
+
+
+@world_test
+async def test_without_postgres_time_goes_on(world: World) -> None:
+    world.postgres.snapshot = expiring()
+    assert await ends(world)
+    world.wall += HOUR
+    world.provider.lost()
+    await comes_to_hold(world)
+    assert not await ends(world)
+
+
+@world_test
+async def test_a_timer_wakes_for_the_next_timed_change(world: World) -> None:
+    world.postgres.snapshot = expiring()
+    world.wall = NOW + HOUR - timedelta(milliseconds=1)
+    assert await ends(world)
+    world.wall = NOW + HOUR
+    await comes_to_hold(world)
+    assert not await ends(world)
+
+
+@world_test
+async def test_a_newer_snapshot_that_brings_an_earlier_change(world: World) -> None:
+    world.postgres.snapshot = expiring(in_hours=2)
+    world.wall = NOW + HOUR - timedelta(milliseconds=1)
+    assert await ends(world)
+    world.postgres.snapshot = expiring(2)
+    world.provider.hint(ENVIRONMENT_ID, 2, "redis")
+    async with asyncio.timeout(60):
+        while await world.served() != 2:
+            await asyncio.sleep(0)
+    world.wall = NOW + HOUR
+    await comes_to_hold(world)
+    assert not await ends(world)
+
+
+@world_test
+async def test_a_timed_change_never_puts_an_old_snapshot_back(world: World) -> None:
+    world.postgres.snapshot = expiring()
+    assert await ends(world)
+    gate, begun = threading.Event(), threading.Event()
+
+    def slowly(of: Snapshot, at: datetime) -> Prepared:
+        if of.revision == 1:
+            begun.set()
+            gate.wait(60)
+        return prepare(of, at)
+
+    world.prepare = slowly
+    world.wall += HOUR
+    world.check()
+    async with asyncio.timeout(60):
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        world.postgres.snapshot = expiring(2, in_hours=9)
+        world.provider.hint(ENVIRONMENT_ID, 2, "redis")
+        while await world.served() != 2:
+            await asyncio.sleep(0)
+        gate.set()
+        while world.provider._timed._renewals:
+            await asyncio.sleep(0)
+    assert (await world.served(), await ends(world)) == (2, True)
+
+
 class ManyEnvironments(FakePostgres):
     """Has whatever is asked for."""
 
@@ -421,3 +575,65 @@ def test_environments_that_nobody_asks_for_go_first() -> None:
         await world.provider.close()
 
     asyncio.run(test())
+
+
+@world_test
+async def test_while_another_reader_loads_its_copy_is_waited_for(world: World) -> None:
+    world.redis.holder = "another"
+    asking = asyncio.create_task(world.get())
+    await world.settle()
+    assert world.postgres.asked == 0
+    await world.redis.put(snapshot(1))
+    assert (await asking).source == "redis"
+    assert world.postgres.asked == 0
+
+
+@world_test
+async def test_who_holds_the_lease_for_ever_costs_a_wait(world: World) -> None:
+    world.redis.holder = "nobody"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(turns, "WAIT_SECONDS", 0.01)
+        assert (await world.get()).source == "database"
+    await world.settle()
+    assert world.redis.holder == "nobody"
+
+
+@world_test
+async def test_the_lease_ends_with_the_load_whatever_it_found(world: World) -> None:
+    await world.get()
+    await world.settle()
+    assert world.redis.holder == ""
+    world.provider.hint(ENVIRONMENT_ID, 10**17, "redis")  # there is nothing newer
+    await world.settle()
+    assert (world.postgres.asked, world.redis.holder) == (2, "")
+    world.postgres.is_up = False
+    world.provider.hint(ENVIRONMENT_ID, 10**17 + 1, "redis")
+    async with asyncio.timeout(5):
+        while world.postgres.asked == 2:
+            await asyncio.sleep(0)
+    await world.settle()
+    assert world.redis.holder == ""
+
+
+@world_test
+async def test_where_loads_take_long_another_one_is_waited_for_longer(world: World) -> None:
+    waited = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(turns.Turn, "wait", lambda *_, load_seconds: record(load_seconds))
+
+        async def record(load_seconds: float) -> bool:
+            waited.append(load_seconds)
+            return False
+
+        world.postgres.gate.clear()
+        asking = asyncio.create_task(world.get())
+        await world.settle()
+        await asyncio.sleep(0.02)  # the load takes as long; the assertion below is of this alone
+        world.postgres.gate.set()
+        await asking
+        await world.settle()
+        await world.come_to(2)
+        world.provider.hint(ENVIRONMENT_ID, 2, "redis")
+        await world.settle()
+    assert waited[0] == 0.0
+    assert waited[1] >= 0.02

@@ -5,7 +5,9 @@ from prometheus_client import generate_latest
 from readserver.telemetry import Counts, Gauges, Telemetry
 from readserver.worker_metrics import _HEADER, Board, Shared
 
-GAUGES = Gauges(environments=1, age_seconds=0, stale=False, postgres_up=True, redis_up=False)
+GAUGES = Gauges(
+    environments=1, age_seconds=0, stale=False, postgres_up=True, redis_up=False, streams=0
+)
 
 
 def test_each_under_its_number() -> None:
@@ -17,8 +19,8 @@ def test_each_under_its_number() -> None:
     shared[1].write()
     text = generate_latest(shared[0]).decode()
     for line in (
-        'flagctl_responses_total{path="memory",status="200",worker="0"} 5.0',
-        'flagctl_responses_total{path="memory",status="200",worker="1"} 7.0',
+        'flagctl_hits_total{source="memory",worker="0"} 5.0',
+        'flagctl_hits_total{source="memory",worker="1"} 7.0',
         'flagctl_responses_total{path="/v1/flags",status="401",worker="1"} 2.0',
         'flagctl_postgres_up{worker="1"} 1.0',
     ):

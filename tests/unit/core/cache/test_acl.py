@@ -4,7 +4,7 @@ import hashlib
 import re
 from fnmatch import fnmatchcase
 
-from core.cache import acl, keys, scripts
+from core.cache import acl, keys, receipts, scripts
 from core.notifications import CHANNEL
 
 
@@ -12,15 +12,27 @@ def commands(user: acl.User) -> set[str]:
     return {rule[1:] for rule in user.rules if rule.startswith("+")}
 
 
-def test_the_script_may_call_what_it_calls() -> None:
-    called = {name.lower() for name in re.findall(r"redis\.call\('(\w+)'", scripts.PUT_IF_NEWER)}
-    assert called
-    assert commands(acl.writer()) == {*called, "eval", "publish"}
-    assert commands(acl.reader()) == {*called, "eval", "subscribe", "ping", "client|setname"}
+def called(*texts: str) -> set[str]:
+    found = {name.lower() for text in texts for name in re.findall(r"redis\.call\('(\w+)'", text)}
+    assert found
+    return found
+
+
+def test_scripts_may_call_what_they_call() -> None:
+    shared = called(scripts.PUT_IF_NEWER)
+    looks = called(receipts.LIST, receipts.READ_SHORT)
+    assert commands(acl.writer()) == {*shared, *looks, "eval", "publish"}
+    own = called(scripts.CLAIM, scripts.RELEASE, receipts.ANNOUNCE, receipts.LEAVE)
+    assert commands(acl.reader()) == {
+        *(shared | own),
+        *("eval", "subscribe", "ping", "client|setname"),
+    }
 
 
 def test_every_key_fits_and_others_do_not() -> None:
-    assert fnmatchcase(keys.snapshot_key("0123456789abcdef"), keys.PATTERN)
+    own = "0123456789abcdef"
+    for key in (keys.snapshot_key(own), keys.lease_key(own), keys.reader_key(own), keys.READERS):
+        assert fnmatchcase(key, keys.PATTERN)
     assert not fnmatchcase("flagctl:0123456789abcdef:1:snapshot", keys.PATTERN)
 
 

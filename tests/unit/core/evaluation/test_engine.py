@@ -8,6 +8,7 @@ from core.evaluation.engine import Engine
 from core.evaluation.result import ErrorCode, Reason, Result
 from core.evaluation.ruleset import Ruleset
 from core.json_text import JsonValue
+from tests.support.rulesets import NOW
 
 VARIANTS: dict[str, JsonValue] = {"on": 1, "off": 2, "third": 3}
 IN_BERLIN = {"attr": "city", "op": "eq", "value": "Berlin"}
@@ -29,13 +30,13 @@ def split(*arms: tuple[str, float], **by: Any) -> dict[str, Any]:
 
 def decided(*flags: Ruleset, context: Any = None, **segments: Any) -> Result:
     """The first flag's."""
-    result = Engine(flags, segments).evaluate(flags[0].key, context or {})
+    result = Engine(flags, segments, at=NOW).evaluate(flags[0].key, context or {})
     assert result is not None
     return result
 
 
 def test_a_flag_that_is_not_there_has_no_result() -> None:
-    assert Engine([]).evaluate("f", {}) is None
+    assert Engine([], at=NOW).evaluate("f", {}) is None
 
 
 def test_off_beats_everything() -> None:
@@ -119,6 +120,24 @@ def test_a_circle_of_prerequisites_ends() -> None:
     assert {decided(one, two).variant, decided(two, one).variant} == {"off"}
 
 
+def test_nobody_asks_without_end() -> None:
+    """Ten levels of four flags, each of which requires all four below it: 4 ** 10 questions."""
+    flags = [
+        flag(
+            f"f{level}-{number}",
+            requires=[{"flag": f"f{level - 1}-{n}", "variants": ["on"]} for n in range(4)]
+            if level
+            else [],
+        )
+        for level in range(10)
+        for number in range(4)
+    ]
+    programs = Engine(flags, at=NOW).programs
+    assert [programs[f"f{level}-0"].asks for level in range(5)] == [1, 5, 21, 85, 341]
+    assert str(programs["f5-0"].fault) == "requires: more than 500 flags to ask"
+    assert all(programs[f"f{level}-0"].decide({}).variant == "off" for level in range(5, 10))
+
+
 def test_segments_nest() -> None:
     found = flag(rules=[rule("a", {"variant": "third"}, {"segment": "outer"})])
     segments = {"outer": {"not": {"segment": "inner"}}, "inner": IN_BERLIN}
@@ -133,7 +152,7 @@ def test_segments_in_a_circle_are_missing() -> None:
 
 def test_all_flags_come_in_their_order_with_the_single_answers() -> None:
     flags = [flag("b", rules=[rule("a", {"variant": "third"}, IN_BERLIN)]), flag("a")]
-    engine = Engine(flags)
+    engine = Engine(flags, at=NOW)
     context = {"city": "Berlin"}
     assert list(engine.evaluate_all(context)) == [
         engine.evaluate("b", context),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from core.evaluation.engine import Engine
 from core.evaluation.equalities import Equality, equality, tabulated
 from core.evaluation.ruleset import Ruleset
+from tests.support.rulesets import NOW
 
 TEXTS = st.sampled_from(["", "a", "b", "c", "é"])
 VALUES = st.one_of(TEXTS, st.none(), st.booleans(), st.integers(0, 1), st.lists(TEXTS, max_size=1))
@@ -20,7 +21,7 @@ def engine(conditions: list[Any], serve: Any) -> Engine:
     ]
     targeting = {"format": 1, "rules": rules, "serve": serve}
     variants = {f"v{n}": n for n in range(3)}
-    return Engine([Ruleset("f", "integer", variants, "v0", "v1", True, targeting, "salt")])
+    return Engine([Ruleset("f", "integer", variants, "v0", "v1", True, targeting, "salt")], at=NOW)
 
 
 @given(

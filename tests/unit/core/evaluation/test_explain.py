@@ -7,7 +7,7 @@ from hypothesis import given
 from core.evaluation.engine import Engine
 from core.evaluation.explain import explain
 from core.evaluation.ruleset import Ruleset
-from tests.support.rulesets import contexts, environments
+from tests.support.rulesets import NOW, contexts, environments
 
 VARIANTS: dict[str, Any] = {"on": True, "off": False}
 
@@ -15,7 +15,7 @@ VARIANTS: dict[str, Any] = {"on": True, "off": False}
 @given(environments(), contexts())
 def test_explaining_never_disagrees_with_evaluating(environment: Any, context: Any) -> None:
     flags, segments = environment
-    engine = Engine(flags, segments)
+    engine = Engine(flags, segments, at=NOW)
     for flag in flags:
         found = explain(engine, segments, flag.key, context)
         assert found is not None
@@ -31,7 +31,7 @@ def test_each_part_says_what_it_found() -> None:
         "f", "boolean", VARIANTS, "on", "off", True, {"format": 1, "rules": rules}, "salt"
     )
     segments: dict[str, Any] = {"s": {"attr": "plan", "op": "eq", "value": "pro"}}
-    found = explain(Engine([flag], segments), segments, "f", {"plan": "pro", "n": 2})
+    found = explain(Engine([flag], segments, at=NOW), segments, "f", {"plan": "pro", "n": 2})
     assert found is not None
     segment, number = found.rules[0].when.parts
     assert (segment.held, segment.parts[0].actual) == (True, "pro")
@@ -40,4 +40,4 @@ def test_each_part_says_what_it_found() -> None:
 
 
 def test_a_flag_that_is_not_there_has_no_explanation() -> None:
-    assert explain(Engine([]), {}, "f", {}) is None
+    assert explain(Engine([], at=NOW), {}, "f", {}) is None

@@ -1,10 +1,12 @@
 """Each operator against attributes of every type."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from core.evaluation.conditions import Scope, compile_condition
+from core.evaluation.engine import compile_segments
 from core.evaluation.faults import Fault
 from core.evaluation.limits import Limits
 from core.evaluation.operators import MANY, NONE, OPERATORS
@@ -128,6 +130,29 @@ def test_conditions_have_bounds() -> None:
         compile_condition(deep, Scope())
     with pytest.raises(Fault, match="more than 1000 conditions"):
         compile_condition({"all": [{"all": []}] * 1_001}, Scope())
+
+
+def test_a_segment_counts_wherever_it_is_named() -> None:
+    """Else a short chain of them could double the work with each link, or end the stack."""
+
+    def chain(link: Callable[[Any], Any], length: int) -> dict[str, Any]:
+        found: dict[str, Any] = {"s0": {"attr": "a", "op": "exists"}}
+        for number in range(1, length):
+            found[f"s{number}"] = link({"segment": f"s{number - 1}"})
+        return dict(compile_segments(found, Limits(depth=9, nodes=100)))
+
+    doubled = chain(lambda inner: {"all": [inner, inner]}, 20)
+    assert [s.nodes for s in doubled.values()] == [1, 5, 13, 29, 61]
+    deeper = chain(lambda inner: {"not": {"not": inner}}, 20)
+    assert [s.depth for s in deeper.values()] == [1, 4, 7]
+    twice, below = {"any": [{"segment": "s4"}] * 2}, {"not": {"not": {"segment": "s2"}}}
+    for segments, condition, depth, limit in (
+        (doubled, twice, 11, "nodes"),
+        (deeper, below, 9, "depth"),
+    ):
+        with pytest.raises(Fault) as raised:
+            compile_condition(condition, Scope(segments, Limits(depth=depth, nodes=100)))
+        assert raised.value.limit == limit
 
 
 def test_a_path_reaches_into_objects() -> None:

@@ -15,6 +15,7 @@ from core.evaluation.faults import Fault
 from core.evaluation.numbers import text_of
 from core.evaluation.ruleset import Ruleset
 from core.evaluation.targeting import Subject, compile_targeting
+from tests.support.rulesets import NOW
 
 # (salt, value) → bucket; MurmurHash3 x86 32 of "salt:value", modulo 100,000. Never to be changed.
 VECTORS = [
@@ -80,7 +81,7 @@ def served(percent: float, key: Any, by: Any = None) -> bool:
         {"format": 1, "serve": {"split": split}},
         "salt",
     )
-    result = Engine([flag]).evaluate("f", {"targetingKey": key})
+    result = Engine([flag], at=NOW).evaluate("f", {"targetingKey": key})
     assert result is not None
     return result.value is True
 
@@ -202,6 +203,6 @@ def test_a_gap_between_ranges_serves_nobody() -> None:
     flag = Ruleset(
         "f", "boolean", {"on": 1, "off": 2}, "on", "off", True, {"format": 1, "rules": rules}, "s"
     )
-    result = Engine([flag]).evaluate("f", {"targetingKey": "x"})
+    result = Engine([flag], at=NOW).evaluate("f", {"targetingKey": "x"})
     assert result is not None
     assert result.rule is None

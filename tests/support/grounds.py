@@ -1,11 +1,9 @@
 """What attackers start from: a login of the CLI's group, raw SQL, and tokens of little worth."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
-import pytest
 
 from core.auth.actor import Role
 from core.services import api_keys, configs, flags
@@ -13,7 +11,7 @@ from core.services.organizations import create_organization
 from core.services.tokens import issue_token
 from core.settings import Secret
 from core.value_types import ValueType
-from tests.support.installations import Cluster, Installation
+from tests.support.installations import Installation
 from tests.support.raw_sql import TOKEN_LIFETIME
 
 
@@ -35,6 +33,10 @@ class Ground:
         """Of the first organization's environments."""
         query = "SELECT key, revision FROM flagctl.environments WHERE organization_id = 1"
         return dict(self.ask(query))
+
+    def on(self, clone: Installation) -> "Ground":
+        """The same in a clone of its database: the tokens are good there, too."""
+        return replace(self, installation=clone)
 
     def connect(self, login: str = "admin") -> psycopg.Connection[Any]:
         """Not in autocommit: a transaction begins with the first statement."""
@@ -66,19 +68,8 @@ class Ground:
         return (*found, events)
 
 
-@pytest.fixture(scope="module")
-def ground(cluster: Cluster) -> Iterator[Ground]:
-    with cluster.installation() as made:
-        yield prepare(made)
-
-
-@pytest.fixture
-def own_ground(installation: Installation) -> Ground:
-    """For tests that change something in it."""
-    return prepare(installation)
-
-
 def prepare(made: Installation) -> Ground:
+    """Two organizations in a fresh installation."""
     with made.change(confirmed=True) as change:
         flags.create_flag(change, flags.Definition("checkout"))
         configs.define_config(change, configs.Definition("limit", ValueType.INTEGER))

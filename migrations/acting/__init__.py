@@ -1,0 +1,1 @@
+"""The SQL of revision 0003: who acts, in which change, and what the policies ask of it."""

@@ -1,0 +1,1 @@
+"""The SQL of revision 0004, which records changes: documents, gate, events, triggers."""

@@ -1,0 +1,88 @@
+"""Which trigger stands on which table."""
+
+# What each statement must be part of, and the columns of environments that triggers themselves set.
+_GOVERNED = {
+    **dict.fromkeys(
+        (
+            *("organizations", "flags", "overrides", "configs", "config_values", "api_keys"),
+            *("segments", "members", "tokens", "issuers", "issuer_keys"),
+        ),
+        "UPDATE",
+    ),
+    "environments": "UPDATE OF organization_id, key, description, confirm",
+}
+ENTRANCES = "".join(
+    f"CREATE TRIGGER enter BEFORE INSERT OR DELETE OR {update} ON flagctl.{table}"
+    " FOR EACH STATEMENT EXECUTE FUNCTION flagctl.enter_change();\n"
+    for table, update in _GOVERNED.items()
+)
+
+TRIGGERS = """
+CREATE TRIGGER touch BEFORE UPDATE ON flagctl.organizations
+    FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+CREATE TRIGGER changed AFTER INSERT OR UPDATE ON flagctl.organizations
+    FOR EACH ROW EXECUTE FUNCTION flagctl.organization_changed();
+
+CREATE TRIGGER touch BEFORE UPDATE OF description, confirm ON flagctl.environments
+    FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
+CREATE TRIGGER changed AFTER INSERT OR DELETE OR UPDATE OF description, confirm
+    ON flagctl.environments FOR EACH ROW EXECUTE FUNCTION flagctl.environment_changed();
+CREATE TRIGGER notify AFTER DELETE OR UPDATE OF revision ON flagctl.environments
+    FOR EACH ROW EXECUTE FUNCTION flagctl.notify_revision();
+
+CREATE TRIGGER touch BEFORE UPDATE ON flagctl.flags
+    FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.flags
+    FOR EACH ROW EXECUTE FUNCTION flagctl.flag_changed();
+
+CREATE TRIGGER touch BEFORE UPDATE ON flagctl.overrides
+    FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.overrides
+    FOR EACH ROW EXECUTE FUNCTION flagctl.override_changed();
+
+CREATE TRIGGER touch BEFORE UPDATE ON flagctl.segments
+    FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.segments
+    FOR EACH ROW EXECUTE FUNCTION flagctl.segment_changed();
+
+CREATE TRIGGER touch BEFORE UPDATE ON flagctl.configs
+    FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.configs
+    FOR EACH ROW EXECUTE FUNCTION flagctl.config_changed();
+
+CREATE TRIGGER touch BEFORE UPDATE ON flagctl.config_values
+    FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.config_values
+    FOR EACH ROW EXECUTE FUNCTION flagctl.config_value_changed();
+
+CREATE TRIGGER keep_revoked BEFORE UPDATE ON flagctl.api_keys FOR EACH ROW
+    WHEN (NEW.revoked_at IS DISTINCT FROM OLD.revoked_at AND OLD.revoked_at IS NOT NULL)
+    EXECUTE FUNCTION flagctl.keep_revoked();
+CREATE TRIGGER touch BEFORE UPDATE ON flagctl.api_keys
+    FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.api_keys
+    FOR EACH ROW EXECUTE FUNCTION flagctl.api_key_changed();
+
+CREATE TRIGGER touch BEFORE UPDATE ON flagctl.members
+    FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.members
+    FOR EACH ROW EXECUTE FUNCTION flagctl.member_changed();
+
+CREATE TRIGGER keep_revoked BEFORE UPDATE ON flagctl.tokens FOR EACH ROW
+    WHEN (NEW.revoked_at IS DISTINCT FROM OLD.revoked_at AND OLD.revoked_at IS NOT NULL)
+    EXECUTE FUNCTION flagctl.keep_revoked();
+CREATE TRIGGER touch BEFORE UPDATE ON flagctl.tokens
+    FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
+CREATE TRIGGER changed AFTER INSERT OR UPDATE ON flagctl.tokens
+    FOR EACH ROW EXECUTE FUNCTION flagctl.token_changed();
+
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.issuers
+    FOR EACH ROW EXECUTE FUNCTION flagctl.issuer_changed();
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.issuer_keys
+    FOR EACH ROW EXECUTE FUNCTION flagctl.issuer_key_changed();
+
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON flagctl.audit_events
+    FOR EACH STATEMENT EXECUTE FUNCTION flagctl.refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON flagctl.audit_event_revisions
+    FOR EACH STATEMENT EXECUTE FUNCTION flagctl.refuse_change();
+"""
