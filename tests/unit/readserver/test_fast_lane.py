@@ -145,7 +145,11 @@ def test_no_scope_and_no_task() -> None:
         assert not world.state.tasks
         assert world.state.total_requests == 7
         assert world.counts.memory_hits == 5
-        assert world.counts.responses == {("/ofrep/v1/evaluate/flags/{key}", 200): 2}
+        assert world.counts.responses == {
+            (FLAGS, 200): 4,
+            (CONFIGS, 200): 1,
+            (f"{BULK}/{{key}}", 200): 2,
+        }
         assert world.transport.written[1].endswith(b"}")
         assert b"x-cache: memory\r\n" in world.transport.written[1]
 
