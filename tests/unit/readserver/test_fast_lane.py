@@ -146,9 +146,9 @@ def test_no_scope_and_no_task() -> None:
         assert world.state.total_requests == 7
         assert world.counts.memory_hits == 5
         assert world.counts.responses == {
-            (FLAGS, 200): 4,
-            (CONFIGS, 200): 1,
-            (f"{BULK}/{{key}}", 200): 2,
+            ("/ofrep/v1/evaluate/flags/{key}", 200): 2,
+            ("/v1/flags", 200): 4,
+            ("/v1/configs", 200): 1,
         }
         assert world.transport.written[1].endswith(b"}")
         assert b"x-cache: memory\r\n" in world.transport.written[1]
