@@ -95,7 +95,7 @@ def _counted(wrong_keys: Counter[str], kind: str) -> Iterator[None]:
 
 def staleness(truth: Truth) -> tuple[Header, ...]:
     """The headers of an answer whose source cannot be reached."""
-    if not truth.is_stale:
+    if truth.is_reachable:
         return ()
     age = str(int(truth.age_seconds)).encode()
     return ((b"age", age), (b"flagctl-stale", b"true"))

@@ -322,7 +322,8 @@ class FastProtocol(BoundedProtocol):
         time: when it is up, it looks for how long that is."""
         self.server_state.total_requests += answered
         self._answered_at = self.loop.time()
-        self._stop_head_timer()
+        if self._head_timer is not None:
+            self._stop_head_timer()
         if self.timeout_keep_alive_task is None:
             self._wait_idle(self.timeout_keep_alive)
 

@@ -80,7 +80,10 @@ class Supervisor:
                 worker.started_at = time.monotonic()
                 # What comes meanwhile is for the worker as it will be, not for this program's copy.
                 signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-                worker.pid = os.fork() or self._become(worker)
+                try:
+                    worker.pid = os.fork() or self._become(worker)
+                except OSError:  # too many processes, or too little memory
+                    self._ended(worker, 1)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
     def _become(self, worker: Worker) -> NoReturn:
@@ -102,7 +105,7 @@ class Supervisor:
     def _patience(self) -> float | None:
         """Seconds until there is something to do without being told."""
         if self._stops_at is not None:
-            return max(0.0, self._stops_at - time.monotonic())
+            return max(0.05, self._stops_at - time.monotonic())
         due = [worker.due_at for worker in self._workers if worker.pid is None]
         return max(0.0, min(due) - time.monotonic()) if due else None
 

@@ -103,7 +103,9 @@ class EvaluateEndpoint:
         return self.answer(route, key, admitted, context, accepted, known)
 
     def context_of(self, body: bytes) -> dict[str, Any]:
-        """For both lanes. Raises UnreadableError and ContextError."""
+        """For both lanes. Raises UnreadableError, ContextError, and HTTPException (413)."""
+        if len(body) > self._bounds.size:
+            raise HTTPException(413, f"the body has more than {self._bounds.size} bytes")
         return parse(body, self._bounds.depth)
 
     def answer(

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -103,8 +103,7 @@ def _many(cluster: Cluster, folder: Path) -> Iterator[Figure]:
         add_flags(installation, FLAGS_OF_EACH)
         keys = _add_environments(installation)
         settings = readers.settings_for(installation)
-        with readers.running(folder, settings) as reader:
-            yield from _connections(reader, keys[0])
+        yield from _connections(folder, settings, keys[0])
         held = []
         for most in (ENVIRONMENTS, ENVIRONMENTS // _SHARE):
             bound = {"FLAGCTL_MAX_ENVIRONMENTS": str(most)}
@@ -141,10 +140,24 @@ def _add_environments(installation: Installation) -> list[str]:
     return keys
 
 
-def _connections(reader: Reader, key: str) -> Iterator[Figure]:
+def _connections(folder: Path, settings: Mapping[str, str], key: str) -> Iterator[Figure]:
+    """Each kind on a server of its own: what one gives back, the next would take."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    request = f"GET /v1/flags HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\n\r\n".encode()
+    for path, what, detail in (
+        ("/v1/flags", "idle connections", "after one request"),
+        ("/v1/stream", "idle streams", "each with one event"),
+    ):
+        limit = {"FLAGCTL_STREAM_KEY_LIMIT": str(CONNECTIONS)}
+        with readers.running(folder, {**settings, **limit}) as reader:
+            held = _held_by(reader, path, key)
+        each = f"{held / CONNECTIONS / 1e3:.1f} KB for each, {detail}"
+        yield Figure(f"memory of {CONNECTIONS:,} {what}", held / 1e6, "MB", None, each)
+
+
+def _held_by(reader: Reader, path: str, key: str) -> int:
+    """Bytes of memory that so many peers cost, each with the beginning of its answer."""
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\n\r\n".encode()
     assert reader.get("/v1/flags", key).status == 200
     before = _resident(reader)
     with ExitStack() as stack:
@@ -153,9 +166,7 @@ def _connections(reader: Reader, key: str) -> Iterator[Figure]:
             peer = stack.enter_context(socket.create_connection(address, timeout=10))
             peer.sendall(request)
             assert peer.recv(65_536).startswith(b"HTTP/1.1 200 ")
-        held = _resident(reader) - before
-    detail = f"{held / CONNECTIONS / 1e3:.1f} KB for each, after one request"
-    yield Figure(f"memory of {CONNECTIONS:,} idle connections", held / 1e6, "MB", None, detail)
+        return _resident(reader) - before
 
 
 def _resident(reader: Reader) -> int:

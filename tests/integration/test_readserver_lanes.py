@@ -22,6 +22,7 @@ from tests.support.waiting import eventually
 _LAST = b"GET /last HTTP/1.1\r\nConnection: close\r\n\r\n"
 _DATE = re.compile(rb"(?m)^date: [^\r]+\r\n")
 _MEGABYTE = 1_048_576
+LARGEST = 2_000  # bytes of a context
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def lanes(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             "FLAGCTL_BODY_TIMEOUT": "1",
             "FLAGCTL_CLIENT_RATE": "100000",
             "FLAGCTL_CLIENT_BURST": "100000",
+            "FLAGCTL_CONTEXT_BYTES": str(LARGEST),
         }
         running = [
             stack.enter_context(
@@ -190,6 +192,8 @@ def table(known: Known) -> dict[str, tuple[int, tuple[bytes, ...]]]:
             ),
         ),
         "a body that goes on": (400, (post(known, b"Content-Length: 9"),)),
+        "the largest body": (200, (post(known, body=CONTEXT.ljust(LARGEST)),)),
+        "one byte more": (413, (post(known, body=CONTEXT.ljust(LARGEST + 1)),)),
         "too large a body": (413, (post(known, body=b"x" * (_MEGABYTE + 1)),)),
     }
 
