@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 import typer
 
 # With the start of the program before it, about 300 ms.
-PATIENCE_SECONDS = 0.22
+PATIENCE_SECONDS = 0.18
 # zsh evaluates what it is offered, bash expands it. Other keys are typed by hand.
 _HARMLESS: Final = re.compile(r"[A-Za-z0-9_./:@+-]+")
 

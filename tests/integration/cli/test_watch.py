@@ -25,6 +25,7 @@ def watching(cli: CommandLine, *options: str) -> Iterator["subprocess.Popen[str]
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_hear_the_terminal,
     )
     try:
         assert process.stderr is not None
@@ -33,6 +34,11 @@ def watching(cli: CommandLine, *options: str) -> Iterator["subprocess.Popen[str]
     finally:
         process.kill()
         process.communicate(timeout=10)
+
+
+def _hear_the_terminal() -> None:
+    """Tests that run in the background ignore what a terminal sends, and so would it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def line(process: "subprocess.Popen[str]") -> str:
