@@ -208,8 +208,8 @@ def _applications(
         )
 
     def served(routes: list[BaseRoute]) -> ASGIApp:
-        others = evaluate(_router([stream, *routes]))
-        fast_path = Timed(FastPath(memo, slow_path, others, counts, limit), counts.requests)
+        others = Timed(evaluate(_router([stream, *routes])), counts.requests)
+        fast_path = FastPath(memo, slow_path, others, counts, limit)
         return Cors(fast_path, settings.cors_origins) if settings.cors_origins else fast_path
 
     telemetry = Telemetry(counts, gauges, environments)

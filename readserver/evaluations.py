@@ -29,6 +29,7 @@ class Evaluations:
         "_programs",
         "_snapshot",
         "_template",
+        "finished",
     )
 
     def __init__(self, snapshot: Snapshot, engine: Engine, kind: KeyKind) -> None:
@@ -43,6 +44,8 @@ class Evaluations:
         self._decisions: dict[str, Decide] = {key: p.decide for key, p in seen.items()}
         # By the identity of the result, which the engine keeps as long as it lives itself.
         self._fragments: dict[int, bytes] = {}
+        # The fast lane's: status and bytes of whole answers for one flag, by the same identity.
+        self.finished: dict[int, tuple[int, bytes]] = {}
         self._template, self._open = self._prepared(list(seen.values()))
 
     def _prepared(self, programs: list[Program]) -> tuple[list[bytes], list[Decide]]:

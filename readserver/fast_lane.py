@@ -13,13 +13,15 @@ with its bytes untouched; everything that is refused is refused there.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter, time
-from typing import Final
+from typing import Any, Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from readserver.access import Admitted
 from readserver.answers import CONFIGS, FLAGS, Header, rendered
 from readserver.auth import CREDENTIAL_HEADERS
 from readserver.bodies import is_json
@@ -228,18 +230,32 @@ class Lane:
         if head.length > self._endpoint.largest_body:
             return None
         admitted, context = entry.admitted, self._endpoint.context_of(body)
-        if admitted.limited is not None:
-            evaluations = admitted.found.prepared.evaluations[admitted.grant.kind]
-            if head.key is not None and head.key not in evaluations:
-                return None
-            if not self._may_ask(admitted.limited, head, client):
-                return None
+        evaluations = admitted.found.prepared.evaluations[admitted.grant.kind]
+        if head.key is not None and head.key not in evaluations:
+            return None
+        if admitted.limited is not None and not self._may_ask(admitted.limited, head, client):
+            return None
+        if head.key is not None and not self._counts.evaluations.is_wanted:
+            result = evaluations.evaluate(head.key, context)
+            finished = evaluations.finished.get(id(result))
+            if finished is None:
+                finished = self._finished(head, admitted, context)
+                evaluations.finished[id(result)] = finished
+            status, rest = finished
+        else:
+            status, rest = self._finished(head, admitted, context)
+        self._counts.responses[head.route, status] += 1
+        self._counts.memory_hits += 1
+        return self._starts[status] + rest
+
+    def _finished(
+        self, head: Head, admitted: Admitted, context: Mapping[str, Any]
+    ) -> tuple[int, bytes]:
+        """What the ordinary path says: the status, and all that comes after uvicorn's headers."""
         status, said, headers = self._endpoint.answer(
             head.route, head.key, admitted, context, head.accepted, head.known
         )
-        self._counts.responses[head.route, status] += 1
-        self._counts.hits["memory"] += 1
-        return b"".join((self._starts[status], rendered(headers), b"\r\n", said))
+        return status, b"".join((rendered(headers), b"\r\n", said))
 
     def _may_ask(self, limited: bytes, head: Head, client: Client) -> bool:
         """Asked last: what it takes is taken, and the ordinary path would take once more."""

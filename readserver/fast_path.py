@@ -8,7 +8,7 @@ everything and is the only place that does.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from time import time
+from time import perf_counter, time
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -92,9 +92,11 @@ class FastPath:
         self._slow_path = slow_path
         self._app = app
         self._counts = counts
+        self._observe = counts.requests.observe
         self._take = limit.take
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = perf_counter()
         known = self._by_path.get(scope["path"]) if scope["type"] == "http" else None
         if known is None or (scope["method"] == "POST" and scope["path"] == FLAGS):
             await self._app(scope, receive, send)
@@ -138,5 +140,7 @@ class FastPath:
                         self._counts.responses[scope["path"], 304] += 1
                         await send(answer.not_modified)
                         await send(_EMPTY)
+                    self._observe(perf_counter() - began)
                     return
         await self._slow_path(scope, send)
+        self._observe(perf_counter() - began)

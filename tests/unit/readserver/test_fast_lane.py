@@ -74,6 +74,8 @@ class World:
 
     def __init__(self, limited: bytes | None = None, burst: float = 1, room: int = 10**9) -> None:
         self.memo, self.counts, self.state = Memo(), Counts(), ServerState()
+        for evaluations in PREPARED.evaluations.values():
+            evaluations.finished.clear()
         self.limit = ClientLimit(
             rate=1, burst=burst, addresses=ClientAddresses(()), clock=lambda: 0.0
         )
@@ -144,7 +146,7 @@ def test_no_scope_and_no_task() -> None:
         assert world.protocol.cycle is None
         assert not world.state.tasks
         assert world.state.total_requests == 7
-        assert world.counts.memory_hits == 5
+        assert world.counts.memory_hits == 7
         assert world.counts.responses == {
             ("/ofrep/v1/evaluate/flags/{key}", 200): 2,
             ("/v1/flags", 200): 4,
