@@ -20,10 +20,10 @@ def etag(
     sees, the context, and the streams that a bulk answer announces (their address changes twice a
     day)."""
     snapshot = prepared.snapshot
-    instant = prepared.since.isoformat() if prepared.since is not None else None
-    state = (snapshot.environment_id, snapshot.epoch, snapshot.stamp, instant)
-    said = _ENCODE([route, *state, kind, context, streams.decode()])
-    digest = hashlib.sha256(said.encode()).hexdigest()[:24]
+    instant = prepared.since.isoformat() if prepared.since is not None else ""
+    state = (route, snapshot.environment_id, snapshot.epoch, snapshot.stamp, instant, kind)
+    said = "\0".join((*state, _ENCODE(context))).encode()
+    digest = hashlib.sha256(said + streams).hexdigest()[:24]
     return f'"{snapshot.revision}-{digest}"'.encode()
 
 

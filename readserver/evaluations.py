@@ -1,7 +1,8 @@
 """Evaluations for a context, as OFREP and `/v1/flags` show them.
 
-Every way a flag can end was made when it was compiled; each is rendered once, when it first comes
-up. A bulk answer is a join of finished fragments: what no context can change is joined beforehand.
+Every way a flag can end was made when it was compiled; each is rendered once: with the snapshot for
+usual flags, else when it first comes up. A bulk answer is a join of finished fragments: first what
+no context can change, which is joined beforehand, then what is decided for this one.
 """
 
 import json
@@ -13,8 +14,10 @@ from core.auth.api_keys import KeyKind
 from core.evaluation.context import Context
 from core.evaluation.engine import Decide, Engine, Program
 from core.evaluation.result import ErrorCode, Result
+from core.evaluation.rows import Ask, Row, together
 from core.snapshot.document import Snapshot
 
+_LARGEST_VARIANTS: Final = 1_000  # characters
 _DETAILS: Final = "this flag splits by an attribute that the context does not have"
 
 
@@ -22,13 +25,14 @@ class Evaluations:
     """What one kind of key sees of an environment."""
 
     __slots__ = (
+        "_asks",
         "_decisions",
         "_fragments",
+        "_head",
         "_is_server",
-        "_open",
         "_programs",
         "_snapshot",
-        "_template",
+        "_tail",
         "finished",
     )
 
@@ -46,26 +50,18 @@ class Evaluations:
         self._fragments: dict[int, bytes] = {}
         # The fast lane's: status and bytes of whole answers for one flag, by the same identity.
         self.finished: dict[int, tuple[int, bytes]] = {}
-        self._template, self._open = self._prepared(list(seen.values()))
+        self._tail = self._made_tail()
+        self._head, self._asks = self._prepared(list(seen.values()))
 
-    def _prepared(self, programs: list[Program]) -> tuple[list[bytes], list[Decide]]:
-        """A bulk answer in pieces, and the flags that a context decides: they are every second
-        piece, between what is the same for all."""
-        pieces: list[bytes] = []
-        decisions: list[Decide] = []
-        same = [b'{"flags":[']
-        for index, program in enumerate(programs):
-            if index:
-                same.append(b",")
-            if program.constant is not None:
-                same.append(self._rendered(program.constant))
-            else:
-                pieces += [b"".join(same), b""]
-                decisions.append(program.decide)
-                same = []
-        return [*pieces, b"".join(same) + self._tail()], decisions
+    def _prepared(self, programs: list[Program]) -> tuple[bytes, list[Ask[bytes]]]:
+        """A bulk answer as far as it is the same for all, and who is asked for the rest."""
+        same = [self._rendered(p.constant) for p in programs if p.constant is not None]
+        others = [(p.decide, _row(p)) for p in programs if p.constant is None]
+        comma = b"," if same and others else b""
+        head = b'{"flags":[' + b",".join(same) + comma
+        return head, together(others, self.fragment)
 
-    def _tail(self) -> bytes:
+    def _made_tail(self) -> bytes:
         head = {"revision": self._snapshot.revision, "environment": self._snapshot.key}
         metadata = json.dumps(head, separators=(",", ":"))
         return b'],"metadata":' + metadata.encode()
@@ -89,14 +85,10 @@ class Evaluations:
 
     def bulk(self, context: Context, streams: bytes = b"") -> bytes:
         """OFREP's answer for all flags; `streams` is its finished member `eventStreams`."""
-        pieces = self._template.copy()
-        results = [decide(context) for decide in self._open]
-        try:
-            pieces[1::2] = map(self._fragments.__getitem__, map(id, results))
-        except KeyError:  # one that comes up for the first time
-            pieces[1::2] = map(self.fragment, results)
-        pieces += (streams, b"}")
-        return b"".join(pieces)
+        pieces: list[bytes] = []
+        for ask in self._asks:
+            pieces += ask(context)
+        return b"".join((self._head, b",".join(pieces), self._tail, streams, b"}"))
 
     def fragment(self, result: Result) -> bytes:
         """OFREP's answer for one flag, finished."""
@@ -131,3 +123,8 @@ class Evaluations:
             "variant": result.variant,
             "metadata": metadata,
         }
+
+
+def _row(program: Program) -> Row | None:
+    """Where each result is finished beforehand, it is not to be large."""
+    return program.row if len(repr(program.ruleset.variants)) <= _LARGEST_VARIANTS else None

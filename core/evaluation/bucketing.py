@@ -6,7 +6,7 @@ The vectors in tests/conformance/bucketing.json never change: whoever changes a 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import mmh3
 
@@ -83,32 +83,38 @@ def compile_spread(document: object, salt: str) -> Spread:
     )
 
 
-def compile_choice(
-    spread: Spread, starts: Sequence[int], chosen: Sequence[T]
-) -> Callable[[Context], T | None]:
-    """Which of `chosen` the caller's bucket falls to; each has a stretch from its start on. None
-    without a bucket."""
-    bucket, attribute, prefix = spread.bucket, spread.attribute, spread.prefix
-    digest, seed, modulo = mmh3.hash, spread.seed, spread.modulo
+@dataclass(frozen=True, slots=True)
+class Choice(Generic[T]):
+    """Which of `chosen` the caller's bucket falls to; each has a stretch from its start on."""
 
-    def choose(context: Context) -> T | None:
-        number = bucket(context)
-        return None if number is None else chosen[bisect_right(starts, number) - 1]
+    spread: Spread
+    starts: Sequence[int]
+    chosen: Sequence[T]
 
-    if attribute is None:
-        return choose
+    def compiled(self) -> Callable[[Context], T | None]:
+        """As a function; None without a bucket."""
+        starts, chosen, spread = self.starts, self.chosen, self.spread
+        bucket, attribute, prefix = spread.bucket, spread.attribute, spread.prefix
+        digest, seed, modulo = mmh3.hash, spread.seed, spread.modulo
 
-    def choose_by_one(context: Context) -> T | None:
-        """The same without a call between: a bulk answer asks for hundreds."""
-        value = context.get(attribute)
-        if type(value) is str:
-            data = prefix + value
-            if data.isascii():
-                number = digest(data, seed, False) % modulo  # noqa: FBT003 - a name costs time
-                return chosen[bisect_right(starts, number) - 1]
-        return choose(context)
+        def choose(context: Context) -> T | None:
+            number = bucket(context)
+            return None if number is None else chosen[bisect_right(starts, number) - 1]
 
-    return choose_by_one
+        if attribute is None:
+            return choose
+
+        def choose_by_one(context: Context) -> T | None:
+            """The same without a call between."""
+            value = context.get(attribute)
+            if type(value) is str:
+                data = prefix + value
+                if data.isascii():
+                    number = digest(data, seed, False) % modulo  # noqa: FBT003 - a name costs time
+                    return chosen[bisect_right(starts, number) - 1]
+            return choose(context)
+
+        return choose_by_one
 
 
 def text(value: Any) -> str | None:

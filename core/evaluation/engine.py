@@ -24,6 +24,7 @@ from core.evaluation.equalities import tabulated
 from core.evaluation.faults import Fault
 from core.evaluation.limits import READABLE, Limits
 from core.evaluation.result import ErrorCode, Reason, Result
+from core.evaluation.rows import Row, row_of
 from core.evaluation.ruleset import Ruleset, Segments
 from core.evaluation.targeting import Requirement, Subject, Targeting, compile_targeting
 from core.evaluation.timed_changes import around, has_expired
@@ -41,6 +42,7 @@ class Program:
     asks: int = 1  # flags, itself among them
     targeting: Targeting | None = None  # None when off, expired, or not readable
     fault: Fault | None = None
+    row: Row | None = None
 
 
 class Engine:
@@ -158,9 +160,9 @@ class _Compiler:
             return Program(flag, lambda _: off, off)
         subject = Subject(flag.key, flag.variants, flag.on_variant, flag.salt)
         targeting = compile_targeting(flag.targeting, subject, self._scope)
-        decide, constant = _decision(targeting, off)
+        decide, constant, row = _decision(targeting, off)
         if not targeting.requires:
-            return Program(flag, decide, constant, targeting=targeting)
+            return Program(flag, decide, constant, targeting=targeting, row=row)
         required = [(r, self._required(r)) for r in targeting.requires]
         asks = 1 + sum(program.asks for _, program in required)
         if asks > self._limits.asked:
@@ -175,14 +177,14 @@ class _Compiler:
         return program
 
 
-def _decision(targeting: Targeting, off: Result) -> tuple[Decide, Result | None]:
+def _decision(targeting: Targeting, off: Result) -> tuple[Decide, Result | None, Row | None]:
     constant, choose = targeting.default.constant, targeting.default.choose
     if not targeting.rules and constant is not None:
-        return (lambda _: constant), constant
+        return (lambda _: constant), constant, None
     steps = tuple((r.when, r.serve.constant, r.serve.choose) for r in targeting.rules)
     last = constant or replace(off, reason=Reason.ERROR, error=ErrorCode.TARGETING_KEY_MISSING)
 
-    def decide(context: Context) -> Result:
+    def by_the_rules(context: Context) -> Result:
         for when, result, serve in steps:
             if when(context):
                 served = serve(context) if serve is not None else result
@@ -191,7 +193,10 @@ def _decision(targeting: Targeting, off: Result) -> tuple[Decide, Result | None]
         return (choose(context) if choose is not None else None) or last
 
     table = tabulated([(r.equality, r.serve.constant) for r in targeting.rules])
-    return (table.decide(choose, last) if table is not None else decide), None
+    if table is None and targeting.rules:
+        return by_the_rules, None, None
+    decide = table.decide(choose, last) if table is not None else by_the_rules
+    return decide, None, row_of(table, targeting.default.choice, last)
 
 
 def _gated(gates: list[tuple[Requirement, Decide]], decide: Decide, off: Result) -> Decide:

@@ -13,7 +13,7 @@ from fractions import Fraction
 from itertools import accumulate, pairwise
 from typing import Any, Final
 
-from core.evaluation.bucketing import Bucketing, compile_choice, compile_spread
+from core.evaluation.bucketing import Bucketing, Choice, compile_spread
 from core.evaluation.context import Context
 from core.evaluation.faults import Fault
 from core.evaluation.result import Reason, Result
@@ -28,11 +28,12 @@ _LARGEST_WEIGHT: Final = 1_000_000_000
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A compiled serve: `constant` is its result for everybody, else `choose` decides, whose None
-    is: not served."""
+    is: not served. It is `choice` as a function."""
 
     constant: Result | None
     choose: Serve | None = None
     bucket: Bucketing | None = None
+    choice: Choice[Result | None] | None = None
 
     def serves(self, context: Context) -> bool:
         """Whether there is something for this caller."""
@@ -83,7 +84,8 @@ def _split(document: object, variants: Mapping[str, Any], salt: str, finish: Fin
         except Fault as fault:
             raise fault.under(f"arms[{index}]") from None
     starts, chosen = _ranges(arms, results, spread.modulo)
-    return Outcome(None, compile_choice(spread, starts, chosen), spread.bucket)
+    choice = Choice(spread, starts, chosen)
+    return Outcome(None, choice.compiled(), spread.bucket, choice)
 
 
 def _arm(arm: object, variants: Mapping[str, Any], finish: Finish) -> Result:
