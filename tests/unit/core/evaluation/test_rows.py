@@ -30,7 +30,8 @@ def assert_equal(flags: list[Ruleset], segments: Any, context: Any) -> set[str]:
 
 @given(environments(), contexts())
 def test_any_flags(environment: Any, context: Any) -> None:
-    assert_equal(*environment, context)
+    flags, segments = environment
+    assert_equal(flags, segments, context)
 
 
 @given(
