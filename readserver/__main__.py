@@ -65,11 +65,16 @@ class Place:
     lifeline: int
 
 
+def collect_rarely() -> None:
+    """How the garbage of a process that holds snapshots is looked for."""
+    gc.set_threshold(_COLLECT_AFTER, 10, 10)
+    gc.freeze()  # what is there now stays: modules, classes
+
+
 def _run(found: Settings, sockets: serving.Sockets, place: Place | None = None) -> int:
     """A whole server, or one worker."""
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
-    gc.set_threshold(_COLLECT_AFTER, 10, 10)
-    gc.freeze()  # what is there now stays: modules, classes
+    collect_rarely()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(found, sockets, place))

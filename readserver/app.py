@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from core.errors import FlagctlError, InvalidInputError
-from core.settings import Settings
+from core.settings import Secret, Settings
 from readserver import cors, errors, open_files
 from readserver.announcements import Announcements
 from readserver.answers import STREAM, prepare
@@ -100,6 +100,7 @@ async def running(settings: Settings, share: Share | None = None) -> "AsyncItera
         on_change=changed,
         prepare=partial(prepare, vary=cors.vary(settings.cors_origins)),
         most=settings.max_environments,
+        is_followed=lambda environment_id: environment_id in streams,
     )
     streams = Streams(provider.held, counts, _stream_bounds(settings))
     keys = TrustedKeys(interval=settings.check_interval, ask_for_check=lambda: checker.soon())
@@ -120,26 +121,14 @@ async def running(settings: Settings, share: Share | None = None) -> "AsyncItera
     async with AsyncExitStack() as stack:
         stack.push_async_callback(postgres.close)
         if redis is not None and settings.redis_url is not None:
-            stack.push_async_callback(redis.close)
-            client = connect(settings.redis_url, timeout=2.0)
-            stack.push_async_callback(client.aclose)
-            subscriber = RedisSubscriber(
-                client,
-                on_message=provider.hint,
-                on_connection=checker.soon,
-                on_up=redis.mark_up,
-                on_down=redis.mark_down,
-            )
             receipts = Receipts(redis, memory, truth)
             provider.watchers.append(receipts)
+            subscriber = _subscriber(stack, settings.redis_url, redis, provider, checker)
             stack.push_async_callback(receipts.leave)
             tasks += [("subscriber", subscriber.run), ("receipts", receipts.run)]
         if (folder := settings.last_good_folder_path()) is not None:
             last_good = LastGood(FileStore(folder), truth, counts)
-            await last_good.start()
-            provider.last_good = last_good
-            provider.watchers.append(last_good)
-            stack.push_async_callback(last_good.close)
+            await _keep_last_good(stack, last_good, provider)
             tasks.append(("last good", last_good.run))
         stack.push_async_callback(provider.close)
         stack.push_async_callback(
@@ -151,6 +140,29 @@ async def running(settings: Settings, share: Share | None = None) -> "AsyncItera
             sharing = asyncio.create_task(_supervise("metrics", apps.metrics.run))
             stack.push_async_callback(_stop, [sharing])
         yield apps
+
+
+def _subscriber(
+    stack: AsyncExitStack, url: Secret, redis: RedisStore, provider: Provider, checker: Checker
+) -> RedisSubscriber:
+    """On a connection of its own."""
+    stack.push_async_callback(redis.close)
+    client = connect(url, timeout=2.0)
+    stack.push_async_callback(client.aclose)
+    return RedisSubscriber(
+        client,
+        on_message=provider.hint,
+        on_connection=checker.soon,
+        on_up=redis.mark_up,
+        on_down=redis.mark_down,
+    )
+
+
+async def _keep_last_good(stack: AsyncExitStack, last_good: LastGood, provider: Provider) -> None:
+    await last_good.start()
+    provider.last_good = last_good
+    provider.watchers.append(last_good)
+    stack.push_async_callback(last_good.close)
 
 
 def _stream_bounds(settings: Settings) -> StreamBounds:

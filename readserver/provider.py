@@ -66,10 +66,12 @@ class Provider:
         prepare: Callable[[Snapshot, datetime], Prepared] = prepare,
         now: Now = clock.now,
         most: int = MOST_ENVIRONMENTS,
+        is_followed: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """`ask_about_unknown` asks for a check and says whether one is granted: it is rationed.
         `on_change` is called whenever an answer may be another than before. `now` is the wall
-        clock, which timed changes follow."""
+        clock, which timed changes follow. `is_followed` says of an environment whether it has
+        streams."""
         self._memory = memory
         self._redis = redis
         self._postgres = postgres
@@ -85,6 +87,7 @@ class Provider:
             self._prepared, now=now, prepare=self._prepare_at, on_change=on_change
         )
         self._most = most
+        self._is_followed = is_followed
         self._confirmed_at: dict[str, float] = {}  # when Postgres had what is held
         self._hints: dict[str, int] = {}
         self._went_back: set[str] = set()
@@ -393,9 +396,12 @@ class Provider:
         task.add_done_callback(self._background.discard)
 
     def _let_go(self) -> None:
-        """Of what was not asked for longest. Whoever has an accepted key asks the memo instead of
-        here; but every change empties that, and then all who are at work ask here again."""
-        self._drop(next(iter(self._prepared)), is_deleted=False)
+        """Of what was not asked for longest, rather one that no stream follows. Whoever has an
+        accepted key asks the memo instead of here; but every change empties that, and then all who
+        are at work ask here again."""
+        older = list(self._prepared)[:-1]
+        free = (id_ for id_ in older if not self._is_followed(id_))
+        self._drop(next(free, older[0]), is_deleted=False)
 
     def _drop(self, environment_id: str, *, is_deleted: bool = True) -> None:
         self._memory.drop(environment_id)

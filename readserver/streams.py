@@ -73,6 +73,10 @@ class Streams:
     def __len__(self) -> int:
         return self._by_key.total()
 
+    def __contains__(self, environment_id: str) -> bool:
+        """Whether somebody follows it."""
+        return environment_id in self._audiences
+
     def check(self, key: bytes) -> None:
         """Raises HTTPException (503, 429) and UnavailableError when there is no room for more."""
         if self._stopping.is_set():

@@ -20,8 +20,8 @@ from readserver.histograms import Histogram
 class Counts:
     """Since the process started."""
 
-    memory_hits: int = 0  # answered on the fast path with 200
-    memory_not_modified: int = 0  # answered on the fast path with 304
+    memory_hits: int = 0  # answered by the fast path or the fast lane, but for the next
+    memory_not_modified: int = 0  # the same with 304
     redis_hits: int = 0
     postgres_loads: int = 0
     postgres_failures: int = 0

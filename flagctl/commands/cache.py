@@ -11,8 +11,12 @@ from flagctl import output, progress
 from flagctl.state import current
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from core.cache.acl import User
-    from flagctl.copies import Copy
+    from flagctl.copies import Copies, Copy
+
+    Act = Callable[[str], Copy | None]
 
 app = typer.Typer(no_args_is_help=True, help="The copies in Redis.")
 
@@ -73,13 +77,8 @@ def status() -> None:
     \b
     flagctl cache status
     """
-    from flagctl import copies
-
-    here = current()
-    with copies.opened(here.settings) as both:
-        ids = progress.over(both.names, "looking", total=len(both.names))
-        found = copies.each(ids, both.status)
-    here.show({"environments": found}, lambda: _print_copies(found))
+    found = _each("looking", lambda both: both.status)
+    current().show({"environments": found}, lambda: _print_copies(found))
 
 
 @app.command()
@@ -93,12 +92,7 @@ def verify() -> None:
     \b
     flagctl cache verify
     """
-    from flagctl import copies
-
-    here = current()
-    with copies.opened(here.settings) as both:
-        ids = progress.over(both.names, "comparing", total=len(both.names))
-        found = copies.each(ids, both.verify)
+    found = _each("comparing", lambda both: both.verify)
     _judge(found, "`flagctl cache repair` makes them right")
 
 
@@ -111,12 +105,7 @@ def repair() -> None:
     \b
     flagctl cache repair
     """
-    from flagctl import copies
-
-    here = current()
-    with copies.opened(here.settings) as both:
-        ids = progress.over(both.names, "repairing", total=len(both.names))
-        found = copies.each(ids, both.repair)
+    found = _each("repairing", lambda both: both.repair)
     _judge(found, "somebody goes on writing there: `flagctl cache acl` says who may")
 
 
@@ -139,6 +128,15 @@ def flush() -> None:
     here.show(
         {"flushed": number}, lambda: output.line(f"dropped the copies of {number} environments")
     )
+
+
+def _each(doing: str, act: "Callable[[Copies], Act]") -> "list[Copy]":
+    """What `act` of the open stores says of every environment."""
+    from flagctl import copies
+
+    with copies.opened(current().settings) as both:
+        ids = progress.over(both.names, doing, total=len(both.names))
+        return copies.each(ids, act(both))
 
 
 def _judge(found: list["Copy"], hint: str) -> None:

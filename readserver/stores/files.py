@@ -12,7 +12,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -162,16 +162,21 @@ def _read(path: Path) -> Kept:
 
 
 def _encode(snapshot: Snapshot) -> bytes:
-    """A line with the digest of the rest, and the snapshot."""
-    data = codec.encode(snapshot)
-    return hashlib.sha256(data).hexdigest().encode() + b"\n" + data
+    """A line with the digest of the rest, one with the secret of its streams, and the snapshot."""
+    rest = snapshot.auth.stream_secret.hex().encode() + b"\n" + codec.encode(snapshot)
+    return hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest
 
 
 def _decode(text: bytes) -> Snapshot:
-    digest, _, data = text.partition(b"\n")
-    if digest != hashlib.sha256(data).hexdigest().encode():
+    digest, _, rest = text.partition(b"\n")
+    if digest != hashlib.sha256(rest).hexdigest().encode():
         raise DamagedError("it is damaged")
+    secret, _, data = rest.partition(b"\n")
     try:
-        return codec.decode(data)
+        snapshot = codec.decode(data)
+        stream_secret = bytes.fromhex(secret.decode("ascii"))
     except codec.RefusedError as error:
         raise DamagedError(str(error)) from None
+    except ValueError:
+        raise DamagedError("it is of another form") from None
+    return replace(snapshot, auth=replace(snapshot.auth, stream_secret=stream_secret))

@@ -38,12 +38,12 @@ def faults_of(
     said: list[str] = []
     of_worker: dict[str | int, int] = {}
     of_connection: dict[str | int, int] = {}
-    newest, last_stale = _newest_by_time(committed), dict[str, float]()
+    newest, last_stale = _Newest(committed), dict[str, float]()
     for sighting in sorted(sightings, key=lambda s: s.asked_at):
         said += _wrong_state(sighting, committed)
         said += _went_back(sighting, of_worker, sighting.worker, "worker")
         said += _went_back(sighting, of_connection, sighting.connection, "connection")
-        due = newest(sighting.asked_at - promise)
+        due = newest.at(sighting.asked_at - promise)
         if sighting.is_stale or sighting.is_excused:
             last_stale[sighting.worker] = sighting.asked_at
         elif (
@@ -101,7 +101,7 @@ def _went_back(
     return []
 
 
-class _newest_by_time:  # noqa: N801 - a function with a memory
+class _Newest:
     """The newest revision whose commit was known at a time, asked with times that only rise."""
 
     def __init__(self, committed: Mapping[int, Committed]) -> None:
@@ -109,7 +109,7 @@ class _newest_by_time:  # noqa: N801 - a function with a memory
         self._left.reverse()
         self._newest = 0
 
-    def __call__(self, at: float) -> int:
-        while self._left and self._left[-1][0] <= at:
+    def at(self, moment: float) -> int:
+        while self._left and self._left[-1][0] <= moment:
             self._newest = max(self._newest, self._left.pop()[1])
         return self._newest

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from core.services.flags import archive_flag
-from tests.support import grounds
+from tests.support import grounds, readers
 from tests.support.grounds import Ground
 from tests.support.installations import Cluster, Installation
 from tests.support.openid_issuers import OpenIdIssuer, openid_issuer
+from tests.support.readers import Prod
 from tests.support.seeds import fill
 
 
@@ -41,6 +42,12 @@ def own_ground(cluster: Cluster, _ground_template: Ground) -> Iterator[Ground]:
     """For tests that change something in it."""
     with cluster.installation(_ground_template.installation) as clone:
         yield _ground_template.on(clone)
+
+
+@pytest.fixture
+def prod(installation: Installation) -> Prod:
+    """What a read server is asked for; see tests/support/readers."""
+    return readers.fill(installation)
 
 
 @pytest.fixture

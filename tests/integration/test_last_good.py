@@ -17,11 +17,6 @@ from tests.support.waiting import eventually
 
 
 @pytest.fixture
-def prod(installation: Installation) -> Prod:
-    return readers.fill(installation)
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The server makes it."""
     return tmp_path / "state" / "last-good"

@@ -23,11 +23,6 @@ from tests.support.waiting import eventually
 
 
 @pytest.fixture
-def prod(installation: Installation) -> Prod:
-    return readers.fill(installation)
-
-
-@pytest.fixture
 def reader(installation: Installation, prod: Prod, tmp_path: Path) -> Iterator[Reader]:
     """A reader that holds prod."""
     with readers.running(tmp_path, readers.settings_for(installation)) as running:

@@ -33,11 +33,6 @@ FAR = 10**17  # as far as a message may say
 
 
 @pytest.fixture
-def prod(installation: Installation) -> Prod:
-    return readers.fill(installation)
-
-
-@pytest.fixture
 def raw(installation: Installation) -> Iterator[Any]:
     """Redis as an attacker has it."""
     with redis.Redis.from_url(installation.redis.administrator.reveal()) as client:

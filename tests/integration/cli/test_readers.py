@@ -21,11 +21,6 @@ FORGED = "f" * 16
 
 
 @pytest.fixture
-def prod(installation: Installation) -> Prod:
-    return readers.fill(installation)
-
-
-@pytest.fixture
 def reader(installation: Installation, prod: Prod, home: Path) -> Iterator[Reader]:
     """A reader that holds prod."""
     with readers.running(home, readers.settings_for(installation)) as running:

@@ -49,6 +49,15 @@ def test_what_is_written_comes_back(store: FileStore, folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {".lock"}
 
 
+def test_the_secret_of_streams_comes_back(store: FileStore) -> None:
+    """Addresses that were announced before a restart are good after it, with Postgres away."""
+    held = snapshot(3)
+    store.write(Kept(replace(held, auth=replace(held.auth, stream_secret=b"needle")), 1_000.0))
+    kept = store.read(ENVIRONMENT_ID)
+    assert kept is not None
+    assert kept.snapshot.auth.stream_secret == b"needle"
+
+
 OTHER = replace(snapshot(2), epoch="7000.2.1")
 
 

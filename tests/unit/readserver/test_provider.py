@@ -81,7 +81,7 @@ class FakeRedis:
 class World:
     """A provider and everything around it."""
 
-    def __init__(self, most: int = 1_000) -> None:
+    def __init__(self, most: int = 1_000, followed: frozenset[str] = frozenset()) -> None:
         self.postgres, self.redis, self.counts = FakePostgres(), FakeRedis(), Counts()
         self.checks = self.changes = 0
         self.ration = 0
@@ -101,6 +101,7 @@ class World:
             prepare=self._prepare,
             now=lambda: self.wall,
             most=most,
+            is_followed=followed.__contains__,
         )
 
     def _prepare(self, snapshot: Snapshot, at: datetime) -> Prepared:
@@ -546,6 +547,31 @@ class ManyEnvironments(FakePostgres):
     ) -> Snapshot | Version | None:
         self.asked += 1
         return snapshot(1, environment_id=environment_id)
+
+
+def test_environments_with_streams_stay() -> None:
+    """They are not asked for, and letting one go would end its streams."""
+
+    async def test() -> None:
+        ids = [f"{number:016x}" for number in range(4)]
+        world = World(most=2, followed=frozenset(ids[:2]))
+        world.postgres = world.provider._postgres = ManyEnvironments()
+        versions = {id_: snapshot(1).version for id_ in ids}
+        world.provider.verified(State(EPOCH, SECRET, versions), float("inf"))
+
+        async def held_after(id_: str) -> list[str]:
+            assert await world.provider.get(id_) is not None
+            await world.settle()
+            return [id_ for id_ in ids if world.provider.held(id_) is not None]
+
+        assert await held_after(ids[0]) == ids[:1]
+        assert await held_after(ids[2]) == [ids[0], ids[2]]
+        assert await held_after(ids[3]) == [ids[0], ids[3]], "the one that is not followed goes"
+        assert await held_after(ids[1]) == [ids[0], ids[1]]
+        assert await held_after(ids[2]) == [ids[1], ids[2]], "memory is bounded all the same"
+        await world.provider.close()
+
+    asyncio.run(test())
 
 
 def test_environments_that_nobody_asks_for_go_first() -> None:
