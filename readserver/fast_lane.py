@@ -12,7 +12,6 @@ with its bytes untouched; everything that is refused is refused there.
 5. `FastProtocol._answer` writes it, counts the request, and looks for the next one.
 """
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter, time
@@ -278,12 +277,8 @@ def fast(
 class FastProtocol(BoundedProtocol):
     """A connection: what the fast lane does not answer, `BoundedProtocol` does."""
 
-    __slots__ = ("_answered_at",)
+    __slots__ = ()
     _lane: Lane
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._answered_at = 0.0  # by the loop's clock
 
     def data_received(self, data: bytes) -> None:
         if self._is_at_rest():
@@ -325,6 +320,8 @@ class FastProtocol(BoundedProtocol):
                 break
         if answered:
             self._count(answered)
+            if self._head_timer is not None:
+                self._stop_head_timer()
             lane.took(perf_counter() - began, answered)
         rest = data[start:]
         if rest and answered == MOST_UNANSWERED:  # others have their turn
@@ -332,23 +329,3 @@ class FastProtocol(BoundedProtocol):
             self.loop.call_soon(self._go_on)
             return b""
         return rest
-
-    def _count(self, answered: int) -> None:
-        """As `on_response_complete` does it. The timer of an idle connection is not set anew each
-        time: when it is up, it looks for how long that is."""
-        self.server_state.total_requests += answered
-        self._answered_at = self.loop.time()
-        if self._head_timer is not None:
-            self._stop_head_timer()
-        if self.timeout_keep_alive_task is None:
-            self._wait_idle(self.timeout_keep_alive)
-
-    def _wait_idle(self, seconds: float) -> None:
-        self.timeout_keep_alive_task = self._later(seconds, self.timeout_keep_alive_handler)
-
-    def timeout_keep_alive_handler(self) -> None:
-        left = self._answered_at + self.timeout_keep_alive - self.loop.time()
-        if left > 0:
-            self._wait_idle(left)
-        else:
-            super().timeout_keep_alive_handler()

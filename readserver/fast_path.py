@@ -97,8 +97,9 @@ class FastPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()
-        known = self._by_path.get(scope["path"]) if scope["type"] == "http" else None
-        if known is None or (scope["method"] == "POST" and scope["path"] == FLAGS):
+        path = scope["path"]
+        known = self._by_path.get(path) if scope["type"] == "http" else None
+        if known is None or (scope["method"] == "POST" and path == FLAGS):
             await self._app(scope, receive, send)
             return
         credential = if_none_match = accept_encoding = None
@@ -132,12 +133,12 @@ class FastPath:
                 ):
                     if if_none_match is None:
                         self._counts.memory_hits += 1
-                        self._counts.responses[scope["path"], 200] += 1
+                        self._counts.responses[path, 200] += 1
                         await send(answer.start)
                         await send(answer.content)
                     else:
                         self._counts.memory_not_modified += 1
-                        self._counts.responses[scope["path"], 304] += 1
+                        self._counts.responses[path, 304] += 1
                         await send(answer.not_modified)
                         await send(_EMPTY)
                     self._observe(perf_counter() - began)

@@ -60,6 +60,7 @@ class BoundedProtocol(HttpToolsProtocol):
     # Up to thirty attributes of an object Python keeps in a form that it finds fast. uvicorn has
     # 28: ours stay apart.
     __slots__ = (
+        "_answered_at",
         "_body_timer",
         "_fault",
         "_had_body",
@@ -82,6 +83,7 @@ class BoundedProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._answered_at = 0.0  # by the loop's clock
         self._fault: tuple[int, str] | None = None  # what ends it, once all before is answered
         self._held = b""  # what was read, and has to wait until there is room for its answers
         self._unfinished = 0  # bytes of the head (or the trailers) that is not complete yet
@@ -105,6 +107,8 @@ class BoundedProtocol(HttpToolsProtocol):
             cast("dict[str, Any]", self.cycle.scope)[TIMED_OUT] = True
         self._stop_head_timer()
         self._stop_body_timer()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
         self._writes.stop()
         self._held = b""
         self.pipeline.clear()
@@ -188,19 +192,42 @@ class BoundedProtocol(HttpToolsProtocol):
         super().shutdown()
 
     def on_response_complete(self) -> None:
-        is_last = not self.pipeline
-        HttpToolsProtocol.on_response_complete(self)
+        self._count(1)
         if self.transport.is_closing():
             self._writes.start()
-        elif self._fault is not None and is_last:
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._fault is not None:
             self._say(*self._fault)
             self._close()
-        elif self._held and len(self.pipeline) <= MOST_UNANSWERED // 2:
+            return
+        if self._held and len(self.pipeline) <= MOST_UNANSWERED // 2:
             self.loop.call_soon(self._go_on)
 
+    def _count(self, answered: int) -> None:
+        self.server_state.total_requests += answered
+        self._answered_at = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._wait_idle(self.timeout_keep_alive)
+
+    def _unset_keepalive_if_required(self) -> None:
+        """The timer of an idle connection is not set anew each time: when it is up, it looks for
+        how long that is."""
+
+    def _wait_idle(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self._later(seconds, self.timeout_keep_alive_handler)
+
     def timeout_keep_alive_handler(self) -> None:
-        super().timeout_keep_alive_handler()
-        self._writes.start()
+        left = self._answered_at + self.timeout_keep_alive - self.loop.time()
+        if self._is_answering() or self._head_timer or self._body_timer:
+            left = self.timeout_keep_alive  # something else bounds what is begun
+        if left > 0:
+            self._wait_idle(left)
+        else:
+            super().timeout_keep_alive_handler()
+            self._writes.start()
 
     def _hold(self, data: bytes) -> None:
         self._held += data
@@ -230,7 +257,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._unfinished += len(data)
         is_whole = not is_open and not self._is_body_open and not self.cycle.response_complete
         if is_whole and self._head_timer is None:
-            return  # the usual case: the answer starts uvicorn's timer again
+            return  # the usual case
         if not self.transport.is_closing():
             self._set_timers(is_open=is_open)
 

@@ -33,6 +33,7 @@ PREPARED = prepare(
 )
 GET = b"GET /v1/flags HTTP/1.1\r\nHost: x\r\nAuthorization: key\r\n\r\n"
 POST = b"POST /ofrep/v1/evaluate/flags/dark_mode HTTP/1.1\r\nX-API-Key: key\r\n"
+OTHER = GET.replace(b"flags", b"other")
 ONE = POST + b"Content-Length: 2\r\n\r\n{}"
 KEEP_ALIVE = 0.05
 
@@ -94,6 +95,8 @@ class World:
         )
         self.lane = Lane(self.memo, endpoint, self.counts, self.limit)
         self.handed_on: list[str] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
         config = uvicorn.Config(
             self._app,
             interface="asgi3",
@@ -118,6 +121,7 @@ class World:
 
     async def _app(self, scope: Any, _receive: Any, send: Any) -> None:
         self.handed_on.append(scope["path"])
+        await self.may_answer.wait()
         headers = [(b"content-length", b"0")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
@@ -296,18 +300,49 @@ def test_it_waits_for_a_peer_that_does_not_read() -> None:
     on_loop(test)
 
 
-def test_an_idle_connection_is_closed_after_its_last_answer() -> None:
+@pytest.mark.parametrize("request_", [GET, OTHER], ids=["the lane's", "ordinary"])
+def test_an_idle_connection_is_closed_after_its_last_answer(request_: bytes) -> None:
     async def test() -> None:
         world = World()
         loop = asyncio.get_running_loop()
         for _ in range(3):
-            assert world.ask(GET) == 1
+            world.ask(request_)
             await asyncio.sleep(KEEP_ALIVE / 2)
+            assert world.transport.written
             assert not world.transport.is_closed
         answered_at = loop.time() - KEEP_ALIVE / 2
         while not world.transport.is_closed:
             await asyncio.sleep(0.001)
         assert loop.time() - answered_at >= KEEP_ALIVE * 0.9
+
+    on_loop(test)
+
+
+def test_an_answer_that_takes_longer_is_not_cut_off() -> None:
+    async def test() -> None:
+        world = World()
+        world.ask(GET)  # sets the timer
+        world.may_answer.clear()
+        world.ask(OTHER)
+        await asyncio.sleep(KEEP_ALIVE * 2)
+        assert not world.transport.is_closed
+        world.may_answer.set()
+        while not world.transport.is_closed:
+            await asyncio.sleep(0.001)
+        assert world.transport.written[1].startswith(b"HTTP/1.1 200 ")
+
+    on_loop(test)
+
+
+def test_a_lost_connection_leaves_no_timer() -> None:
+    async def test() -> None:
+        for error in (None, ConnectionResetError()):
+            world = World()
+            world.ask(GET)
+            timer = world.protocol.timeout_keep_alive_task
+            assert timer is not None
+            world.protocol.connection_lost(error)
+            assert timer.cancelled()
 
     on_loop(test)
 
