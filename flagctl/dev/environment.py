@@ -8,7 +8,7 @@ from typing import Final
 from core import settings
 
 _PREFIX: Final = "FLAGCTL_"
-_HOW: Final = settings.NUMBERS.keys() | settings.LISTS.keys() | {"log_level", "traces"}
+_HOW: Final = settings.NUMBERS.keys() | settings.LISTS.keys() | {"log_level"}
 
 
 def of_reader(environ: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
