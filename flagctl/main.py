@@ -154,6 +154,8 @@ def run() -> None:
     # Imports make a hundred thousand objects and no garbage worth looking for.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
+    # redis-py imports it wherever it is installed (readserver.redis_library).
+    sys.modules.setdefault("opentelemetry", None)  # type: ignore[arg-type]
     if isinstance(sys.stdout, TextIOWrapper):
         # A character that the terminal's encoding lacks must not fail what is done already.
         sys.stdout.reconfigure(errors="backslashreplace")

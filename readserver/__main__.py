@@ -6,16 +6,17 @@ import logging
 import os
 import signal
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
 import uvloop
 
 from core import logs, settings
-from core.errors import FlagctlError
+from core.errors import FlagctlError, InvalidInputError
 from core.settings import Settings
 from readserver import open_files, serving
-from readserver.app import running
+from readserver.app import PLAIN, Parts, running
 from readserver.fast_lane import fast
 from readserver.protocol import Timeouts, bounded
 from readserver.serving import Listener
@@ -35,6 +36,7 @@ def main() -> int:
     try:
         found = settings.load(os.environ, settings.current_directory())
         found.require("reader_database_url")
+        _parts(found)  # refuses before anything is forked
         sockets = serving.bind(found)
     except FlagctlError as error:
         return _refuse(error)
@@ -76,21 +78,40 @@ def _run(found: Settings, sockets: serving.Sockets, place: Place | None = None) 
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
     collect_rarely()
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(found, sockets, place))
+        with (
+            _parts(found) as parts,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            runner.run(_serve(found, sockets, place, parts))
     except FlagctlError as error:
         return _refuse(error)
     return 0
 
 
-async def _serve(found: Settings, sockets: serving.Sockets, place: Place | None) -> None:
+def _parts(found: Settings) -> AbstractContextManager[Parts]:
+    """What this process is made of: with traces, whatever makes spans too, and sends them."""
+    if found.traces == "off":
+        return nullcontext(PLAIN)
+    try:
+        from readserver import traces  # deferred: it is an extra, and slow to import
+    except ImportError:
+        raise InvalidInputError(
+            "FLAGCTL_TRACES is on, and OpenTelemetry is not installed",
+            hint="pip install 'flagctl[otel]', or set FLAGCTL_TRACES=off",
+        ) from None
+    return traces.exporting()
+
+
+async def _serve(
+    found: Settings, sockets: serving.Sockets, place: Place | None, parts: Parts
+) -> None:
     timeouts = Timeouts(header=found.header_timeout, body=found.body_timeout)
     most = int(min(found.max_connections, max(1, open_files.room_for_streams())))
     plain = bounded(timeouts, most)
     if place is not None:
         _stop_without_supervisor(place.lifeline)
     share = partial(Shared, board=place.board, index=place.index) if place is not None else None
-    async with running(found, share) as apps:
+    async with running(found, share, parts) as apps:
         public = fast(apps.lane, timeouts, most) if found.fast_lane == "on" else plain
         if sockets.admin is None:
             listeners = [Listener(apps.both, sockets.public, public)]

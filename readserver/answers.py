@@ -74,7 +74,13 @@ class Prepared:
         )
 
 
-def prepare(snapshot: Snapshot, at: datetime | None = None, *, vary: bytes = VARY) -> Prepared:
+def prepare(
+    snapshot: Snapshot,
+    at: datetime | None = None,
+    *,
+    vary: bytes = VARY,
+    evaluations: type[Evaluations] = Evaluations,
+) -> Prepared:
     """Compile, evaluate, render and compress. Takes a third of a second for 10,000 flags: not for
     the event loop.
 
@@ -93,7 +99,7 @@ def prepare(snapshot: Snapshot, at: datetime | None = None, *, vary: bytes = VAR
     return Prepared(
         snapshot,
         {key: _variants(snapshot, body, vary) for key, body in bodies.items()},
-        {kind: Evaluations(snapshot, engine, kind) for kind in KeyKind},
+        {kind: evaluations(snapshot, engine, kind) for kind in KeyKind},
         since=engine.changed_at,
         until=engine.changes_at,
     )

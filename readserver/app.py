@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -30,6 +30,7 @@ from readserver.endpoints.evaluate import EvaluateEndpoint
 from readserver.endpoints.served import ServedEndpoint
 from readserver.endpoints.stream import StreamEndpoint
 from readserver.evaluation_counts import EvaluationCounts
+from readserver.evaluations import Evaluations
 from readserver.fast_lane import Lane
 from readserver.fast_path import FastPath, Memo
 from readserver.last_good import LastGood
@@ -38,6 +39,7 @@ from readserver.listener import PostgresListener
 from readserver.provider import Provider
 from readserver.rate_limit import ClientLimit
 from readserver.receipts import Receipts
+from readserver.redis_library import Redis
 from readserver.stores.files import FileStore
 from readserver.stores.memory import MemoryStore
 from readserver.stores.postgres import PostgresStore
@@ -71,8 +73,24 @@ class Applications:
 Share = Callable[[Telemetry], Shared]
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What answers and loads; readserver.traces has others of the same kinds."""
+
+    application: Callable[[ASGIApp], ASGIApp] = lambda app: app
+    lane: Callable[[Memo, EvaluateEndpoint, Counts, ClientLimit], Lane] = Lane
+    evaluations: type[Evaluations] = Evaluations
+    postgres: Callable[[Secret, Counts], PostgresStore] = PostgresStore
+    redis: Callable[[Redis, Counts], RedisStore] = RedisStore
+
+
+PLAIN: Final = Parts()
+
+
 @asynccontextmanager
-async def running(settings: Settings, share: Share | None = None) -> "AsyncIterator[Applications]":
+async def running(
+    settings: Settings, share: Share | None = None, parts: Parts = PLAIN
+) -> "AsyncIterator[Applications]":
     """The applications with everything beside them started, and stopped at the end. `share` shares
     a worker's metrics with the others.
 
@@ -82,13 +100,13 @@ async def running(settings: Settings, share: Share | None = None) -> "AsyncItera
     database = settings.require("reader_database_url")
     truth, memo, memory = Truth(), Memo(), MemoryStore()
     counts = Counts(evaluations=EvaluationCounts(int(settings.metrics_evaluations)))
-    redis = _redis(settings, counts)
+    redis = _redis(settings, counts, parts)
 
     def changed() -> None:
         memo.forget()
         streams.wake()
 
-    postgres = PostgresStore(database, counts)
+    postgres = parts.postgres(database, counts)
     provider = Provider(
         memory=memory,
         redis=redis,
@@ -98,7 +116,9 @@ async def running(settings: Settings, share: Share | None = None) -> "AsyncItera
         ask_for_check=lambda: checker.soon(),
         ask_about_unknown=lambda: checker.for_unknown(),
         on_change=changed,
-        prepare=partial(prepare, vary=cors.vary(settings.cors_origins)),
+        prepare=partial(
+            prepare, vary=cors.vary(settings.cors_origins), evaluations=parts.evaluations
+        ),
         most=settings.max_environments,
         is_followed=lambda environment_id: environment_id in streams,
     )
@@ -135,7 +155,9 @@ async def running(settings: Settings, share: Share | None = None) -> "AsyncItera
             _stop, [asyncio.create_task(_supervise(name, run)) for name, run in tasks]
         )
 
-        apps = _applications(settings, provider, streams, truth, memo, counts, redis, keys, share)
+        apps = _applications(
+            settings, provider, streams, truth, memo, counts, redis, keys, share, parts
+        )
         if isinstance(apps.metrics, Shared):
             sharing = asyncio.create_task(_supervise("metrics", apps.metrics.run))
             stack.push_async_callback(_stop, [sharing])
@@ -184,6 +206,7 @@ def _applications(
     redis: RedisStore | None,
     keys: TrustedKeys,
     share: Share | None,
+    parts: Parts,
 ) -> Applications:
     def gauges() -> Gauges:
         return Gauges(
@@ -234,10 +257,10 @@ def _applications(
         *docs.routes(),
     ]
     return Applications(
-        public=served(public),
-        admin=_router([*private, *public]),
-        both=served([*private, *public]),
-        lane=Lane(memo, evaluate(_router([])), counts, limit),
+        public=parts.application(served(public)),
+        admin=parts.application(_router([*private, *public])),
+        both=parts.application(served([*private, *public])),
+        lane=parts.lane(memo, evaluate(_router([])), counts, limit),
         metrics=collector,
         provider=provider,
         streams=streams,
@@ -245,11 +268,11 @@ def _applications(
     )
 
 
-def _redis(settings: Settings, counts: Counts) -> RedisStore | None:
+def _redis(settings: Settings, counts: Counts, parts: Parts) -> RedisStore | None:
     if settings.redis_url is None:
         return None
     try:
-        return RedisStore(connect(settings.redis_url), counts)
+        return parts.redis(connect(settings.redis_url), counts)
     except ValueError:
         raise InvalidInputError(
             "the address of Redis cannot be read",

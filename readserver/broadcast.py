@@ -6,11 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from core import notifications
 from readserver.backoff import Backoff
+from readserver.redis_library import Redis, RedisError
 
 _PING_EVERY: Final = 1.0  # seconds
 _DEAD_AFTER: Final = 2.5  # seconds without an answer

@@ -5,16 +5,19 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
-
 from core import notifications
 from core.cache import acl, keys, scripts
 from core.settings import Secret
 from core.snapshot import codec
 from core.snapshot.document import Snapshot, Version
+from readserver.redis_library import (
+    NoBackoff,
+    NoPermissionError,
+    Redis,
+    RedisError,
+    ResponseError,
+    Retry,
+)
 from readserver.stores.contract import Claim
 from readserver.telemetry import Counts
 
