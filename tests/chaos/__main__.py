@@ -24,7 +24,8 @@ from tests.chaos.world import CHECK_INTERVAL, ENVIRONMENT, World, world
 # A check that hangs is given up after half the interval; then an answer says that it is stale.
 # The last second and a half is for two cores that do everything.
 PROMISE: Final = CHECK_INTERVAL * 1.5 + 0.5 + 1.5
-_READERS: Final = 3
+_WORKERS: Final = (1, 1, 2)  # of the readers
+_CLIENTS: Final = {1: 1, 2: 4}  # by workers: a connection is with one of them
 _CONVERGENCE: Final = 30.0  # seconds
 
 
@@ -82,13 +83,11 @@ class Soak:
         """After the last fault every reader comes to the last revision."""
         newest = max(self.world.committed)
         deadline = time.monotonic() + _CONVERGENCE
-        behind = {seat.name for seat in self.world.seats}
+        behind = self.clients
         while behind and time.monotonic() < deadline:
-            for client in self.clients:
-                if client.sightings and client.sightings[-1].revision >= newest:
-                    behind.discard(client.seat.name)
+            behind = [c for c in behind if not c.sightings or c.sightings[-1].revision < newest]
             time.sleep(0.05)
-        return [f"{name} never came to revision {newest}" for name in sorted(behind)]
+        return [f"{c.seat.name} never came to revision {newest}" for c in behind]
 
 
 def _compatible(names: list[str]) -> list[str]:
@@ -101,10 +100,12 @@ def _subject(name: str) -> str:
 
 
 def run(minutes: float, seed: int) -> int:
-    print(f"seed {seed}, {minutes:g} minutes, {_READERS} readers", flush=True)
+    print(f"seed {seed}, {minutes:g} minutes, readers of {_WORKERS} workers", flush=True)
     stop_clients, stop_writer = threading.Event(), threading.Event()
-    with world(_READERS) as made, ThreadPoolExecutor(_READERS + 1) as pool:
-        soak = Soak(made, Random(seed), [Client(made, seat) for seat in made.seats])
+    threads = sum(_CLIENTS[workers] for workers in _WORKERS) + 1
+    with world(_WORKERS) as made, ThreadPoolExecutor(threads) as pool:
+        clients = [Client(made, seat) for seat in made.seats for _ in range(_CLIENTS[seat.workers])]
+        soak = Soak(made, Random(seed), clients)
         running = [pool.submit(client.run, stop_clients) for client in soak.clients]
         running.append(pool.submit(soak.write_all_the_time, stop_writer))
         try:

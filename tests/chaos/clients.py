@@ -35,11 +35,14 @@ class Client:
                 time.sleep(_PAUSE)
                 continue
             connection = http.client.HTTPConnection("127.0.0.1", reader.port, timeout=_TIMEOUT)
+            opened_at, number = time.monotonic(), next(_NEXT_CONNECTION)
             try:
-                self._converse(connection, next(_NEXT_CONNECTION), generation, stop)
+                self._converse(connection, number, generation, stop)
             except (OSError, http.client.HTTPException) as error:
-                if self._is_at(generation):
-                    self.failures.append(f"{self.seat.worker}: {type(error).__name__} {error}")
+                # A killed worker takes its connections along; a new one is another's.
+                if self._is_at(generation) and opened_at > self.seat.hurt_at:
+                    worker = self.seat.worker(number)
+                    self.failures.append(f"{worker}: {type(error).__name__} {error}")
             finally:
                 connection.close()
 
@@ -57,12 +60,13 @@ class Client:
         for ask in itertools.cycle((_flags, _configs, _bulk)):
             if stop.is_set() or not self._is_at(generation):
                 return
-            asked_at, worker = time.monotonic(), self.seat.worker
+            asked_at, worker = time.monotonic(), self.seat.worker(number)
             status, stale, revision, value, modulus = ask(connection, self.world.key)
             self.took.append((asked_at, time.monotonic() - asked_at))
             if status == 200:
                 self._warm = generation
-                excused = self.seat.held_until > asked_at
+                # Whoever answers while something is suspended there, is not that.
+                excused = asked_at < self.seat.held_until < float("inf")
                 self.sightings.append(
                     Sighting(asked_at, worker, number, revision, value, modulus, stale, excused)
                 )

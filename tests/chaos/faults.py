@@ -1,5 +1,6 @@
 """What can go wrong: each is begun, and mended some seconds later."""
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -146,15 +147,24 @@ def reader_killed(world: World, random: Random) -> Iterator[None]:
 
 
 @contextmanager
-def reader_suspended(world: World, random: Random) -> Iterator[None]:
+def process_suspended(world: World, random: Random) -> Iterator[None]:
+    """A whole reader, or one of its workers."""
     seat = _a_seat(world, random)
-    reader = seat.reader
-    assert reader is not None
+    pid = random.choice(seat.processes())
     seat.held_until = float("inf")
-    reader.process.send_signal(signal.SIGSTOP)
+    os.kill(pid, signal.SIGSTOP)
     yield
-    reader.process.send_signal(signal.SIGCONT)
     seat.held_until = time.monotonic() + _AFTERMATH
+    os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def worker_killed(world: World, random: Random) -> Iterator[None]:
+    """Its supervisor starts another, and the rest answers meanwhile."""
+    seat = random.choice([seat for seat in world.seats if seat.workers > 1])
+    os.kill(random.choice(seat.processes()), signal.SIGKILL)
+    seat.hurt_at = time.monotonic()
+    yield
 
 
 FAULTS: dict[str, Fault] = {
@@ -173,5 +183,6 @@ FAULTS: dict[str, Fault] = {
     "Postgres hangs up": postgres_hangs_up,
     "connections are forgotten": both_pushes_silent,
     "a reader is killed": reader_killed,
-    "a reader is suspended": reader_suspended,
+    "a reader is suspended": process_suspended,
+    "a worker of a reader is killed": worker_killed,
 }

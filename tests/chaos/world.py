@@ -3,7 +3,7 @@
 import itertools
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,16 +30,31 @@ ENVIRONMENT = "prod"
 
 @dataclass
 class Seat:
-    """A place for a read server: one process after the other."""
+    """A place for a read server: one process after the other, or a supervisor with its workers.
+
+    `held_until` is without an end while something is suspended there, then some seconds later."""
 
     name: str
+    workers: int = 1
     reader: Reader | None = None
     generation: int = 0
-    held_until: float = 0.0  # monotonic; it was suspended, or its way to Postgres was
+    held_until: float = 0.0  # monotonic
+    hurt_at: float = 0.0  # when one of several workers was killed last
 
-    @property
-    def worker(self) -> str:
-        return f"{self.name}.{self.generation}"
+    def worker(self, connection: int) -> str:
+        """Who answers on it. A connection stays with its worker; which one that is, nobody says."""
+        of_several = f"/{connection}" if self.workers > 1 else ""
+        return f"{self.name}.{self.generation}{of_several}"
+
+    def processes(self) -> list[int]:
+        """Those that answer."""
+        assert self.reader is not None
+        pid = self.reader.process.pid
+        if self.workers == 1:
+            return [pid]
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
 
 
 @dataclass
@@ -60,7 +75,7 @@ class World:
     serials: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _stacks: dict[str, ExitStack] = field(default_factory=dict)
 
-    def settings(self) -> dict[str, str]:
+    def settings(self, workers: int) -> dict[str, str]:
         """Of a reader: it knows both servers by the proxies only."""
         cache = self.installation.redis.reader.reveal()
         return {
@@ -69,12 +84,14 @@ class World:
                 str(self.to_redis.target), str(self.to_redis.listening)
             ),
             "FLAGCTL_CHECK_INTERVAL": str(CHECK_INTERVAL),
+            "FLAGCTL_WORKERS": str(workers),
         }
 
     def seat(self, seat: Seat) -> None:
         """Start a read server there; it may find nobody who answers."""
         stack = ExitStack()
-        reader = stack.enter_context(readers.running(self.folder, self.settings(), ready=False))
+        settings = self.settings(seat.workers)
+        reader = stack.enter_context(readers.running(self.folder, settings, ready=False))
         self._stacks[seat.name] = stack
         seat.generation += 1
         seat.reader = reader
@@ -124,8 +141,8 @@ def fill(installation: Installation) -> str:
 
 
 @contextmanager
-def world(readers_wanted: int) -> Iterator[World]:
-    """A durable Postgres and a Valkey of its own, with the readers started."""
+def world(workers: Sequence[int]) -> Iterator[World]:
+    """A durable Postgres and a Valkey of its own, with readers of so many workers started."""
     with ExitStack() as stack:
         disk = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flagctl-chaos-")))
         folder = stack.enter_context(folder_in_memory(disk))
@@ -151,7 +168,7 @@ def world(readers_wanted: int) -> Iterator[World]:
             fill(installation),
             installation.environment_id(ENVIRONMENT),
             disk,
-            [Seat(f"reader{number}") for number in range(readers_wanted)],
+            [Seat(f"reader{number}", count) for number, count in enumerate(workers)],
         )
         stack.callback(made.close)
         made.write()
