@@ -7,36 +7,13 @@ from pathlib import Path
 import pytest
 
 from core.auth.api_keys import KeyKind, generate
-from tests.support import readers, servers
+from tests.support import readers
 from tests.support.installations import Cluster, Installation
-from tests.support.memory import folder_in_memory
 from tests.support.readers import Prod, Reader, switch, wait_for
 from tests.support.servers import Servers
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("outages")
-
-
-@pytest.fixture(scope="module")
-def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Servers that these tests may stop."""
-    with (
-        folder_in_memory(tmp_path_factory.mktemp("own")) as folder,
-        servers.running(folder) as running,
-    ):
-        if running.postgres is None or running.valkey is None:
-            pytest.skip("these servers are not ours to stop")
-        yield running
-
-
-@pytest.fixture(scope="module")
-def own_cluster(
-    own_servers: Servers, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("keys")
-    cluster = Cluster(own_servers.superuser_url, own_servers.redis, folder)
-    yield cluster
-    cluster.close()
 
 
 @pytest.fixture
