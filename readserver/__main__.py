@@ -86,12 +86,13 @@ def _run(found: Settings, sockets: serving.Sockets, place: Place | None = None) 
 async def _serve(found: Settings, sockets: serving.Sockets, place: Place | None) -> None:
     timeouts = Timeouts(header=found.header_timeout, body=found.body_timeout)
     most = int(min(found.max_connections, max(1, open_files.room_for_streams())))
-    plain = bounded(timeouts, most)
+    head = found.header_bytes
+    plain = bounded(timeouts, most, head)
     if place is not None:
         _stop_without_supervisor(place.lifeline)
     share = partial(Shared, board=place.board, index=place.index) if place is not None else None
     async with running(found, share) as apps:
-        public = fast(apps.lane, timeouts, most) if found.fast_lane == "on" else plain
+        public = fast(apps.lane, timeouts, most, head) if found.fast_lane == "on" else plain
         if sockets.admin is None:
             listeners = [Listener(apps.both, sockets.public, public)]
         else:
