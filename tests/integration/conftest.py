@@ -82,3 +82,17 @@ def own_cluster(
     made = Cluster(own_servers.superuser_url, own_servers.redis, tmp_path_factory.mktemp("keys"))
     yield made
     made.close()
+
+
+@pytest.fixture
+def breakable(installation: Installation, own_servers: Servers) -> Iterator[Servers]:
+    """The same servers; whatever a test did to them, afterwards both run."""
+    try:
+        yield own_servers
+    finally:
+        for engine in (own_servers.postgres, own_servers.valkey):
+            assert engine is not None
+            try:
+                engine.resume()
+            except RuntimeError:
+                engine.start()

@@ -37,9 +37,9 @@ def installation(own_cluster: Cluster) -> Iterator[Installation]:
 
 
 @pytest.fixture
-def valkey(own_servers: Servers) -> EmbeddedValkey:
-    assert own_servers.valkey is not None
-    return own_servers.valkey
+def valkey(breakable: Servers) -> EmbeddedValkey:
+    assert breakable.valkey is not None
+    return breakable.valkey
 
 
 @pytest.fixture
@@ -171,10 +171,12 @@ def test_under_load(
             loaded = postgres.loads() - held
             recovered(installation, cli, prod, (first, second))
         assert clients.failures == []
-        assert min(clients.answers) > 50
+        assert min(clients.answers) > 20
         assert clients.not_modified > 0
-        if fault != "slow, 20 ms":
-            assert first.metric("flagctl_redis_failures_total") > 0, "it met the fault"
+        if fault == "full":
+            assert first.metric("flagctl_redis_failures_total") > 0, "it was refused"
+        elif fault != "slow, 20 ms":
+            assert "reading on without it" in first.log.read_text()
         # A change is one load for each reader, and may be one more where a check sees it first.
         assert CHANGES <= loaded <= 2 * CHANGES * 2
         assert postgres.at_work <= 2, "each loads one environment at a time"
