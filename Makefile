@@ -52,6 +52,10 @@ test-oldest: $(VENV)/.dev ## The same tests on Debian's postgresql-15 and redis-
 test-pooler: $(VENV)/.dev ## The command line and a reader through PgBouncer, which it installs on Debian
 	@sh tests/poolers.sh $(BIN)/pytest -q tests/poolers
 
+.PHONY: test-clock
+test-clock: $(VENV)/.dev ## Clocks set forward and back by an hour, with libfaketime, which it installs on Debian
+	@sh tests/clocks.sh $(BIN)/pytest -q tests/clocks
+
 .PHONY: test-clients
 test-clients: $(VENV)/.dev $(VENV)/.clients ## OpenFeature's JavaScript clients against a read server; wants Node 20.18 or later and npm
 	@FLAGCTL_TEST_CLIENTS="$(CURDIR)/$(VENV)/clients" $(BIN)/pytest -q tests/clients

@@ -1,11 +1,16 @@
 """Connections to Postgres, and what its errors mean to us. The one place that knows SQLSTATEs."""
 
+import os
+import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy.exc
+from psycopg.abc import PQGen
+from psycopg.pq.abc import PGconn
 from psycopg.types.json import set_json_dumps
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
@@ -24,6 +29,7 @@ from core.errors import (
 from core.settings import Secret
 
 CONNECT_TIMEOUT_SECONDS = 5
+RV = TypeVar("RV")
 
 _KINDS: dict[str, type[FlagctlError]] = {
     "FC002": InvalidInputError,
@@ -55,24 +61,72 @@ _CONFLICTS = {
 }
 
 
+class _Driver(psycopg.Connection[Any]):
+    """A connection that gives up a server which accepted it and then says nothing more."""
+
+    patience: float | None = None  # seconds for each answer; None waits for ever
+
+    def wait(self, gen: PQGen[RV], *given: Any, **named: Any) -> RV:
+        if self.patience is None:
+            return super().wait(gen, *given, **named)
+        given_up = threading.Event()
+
+        def give_up() -> None:
+            given_up.set()
+            cut(self.pgconn)
+
+        timer = threading.Timer(self.patience, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            return super().wait(gen, *given, **named)
+        except psycopg.OperationalError:
+            if given_up.is_set():
+                said = f"it did not answer within {self.patience:g} s"
+                raise psycopg.OperationalError(said) from None
+            raise
+        finally:
+            timer.cancel()
+
+
+def cut(connection: PGconn) -> None:
+    """Shut the socket under a connection: whoever waits on it gets an error at once.
+
+    Cancelling would wait for the server in turn, which is just what a hung one does not allow.
+    """
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.socket)) as twin:
+        twin.shutdown(socket.SHUT_RDWR)
+
+
 def open_driver_connection(
-    url: Secret, *, application_name: str, autocommit: bool = False
+    url: Secret,
+    *,
+    application_name: str,
+    autocommit: bool = False,
+    patience: float | None = None,
 ) -> psycopg.Connection[Any]:
-    """A plain psycopg connection to the primary. Works through poolers in transaction mode."""
+    """A plain psycopg connection to the primary. Works through poolers in transaction mode.
+
+    `patience`: seconds for each answer. A server that hangs keeps no statement time-out."""
     parts = parameters(url) | {"application_name": application_name}
     parts.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
     with translated():
-        connection = psycopg.connect(**parts, prepare_threshold=None, autocommit=autocommit)
+        connection = _Driver.connect(**parts, prepare_threshold=None, autocommit=autocommit)
+    connection.patience = patience
     set_json_dumps(json_text.render_for_postgres, connection)
     return connection
 
 
 @contextmanager
-def connect(url: Secret, *, application_name: str) -> Iterator[Connection]:
+def connect(
+    url: Secret, *, application_name: str, patience: float | None = None
+) -> Iterator[Connection]:
     """One SQLAlchemy connection, closed at the end; whatever was not committed is gone."""
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: open_driver_connection(url, application_name=application_name),
+        creator=lambda: open_driver_connection(
+            url, application_name=application_name, patience=patience
+        ),
         poolclass=NullPool,
         use_native_hstore=False,
     )

@@ -31,6 +31,7 @@ _BEGIN_AS_OWNER = text(
     f"{_BOUNDS} flagctl.begin_owner_change(:organization, :reason, :client_version) AS change"
 )
 _STATE = text(f"SELECT {_STATE_OF}")
+PATIENCE_SECONDS = 40.0  # for each answer: more than any statement may take
 CLIENT_VERSION = f"flagctl/{core.__version__}"
 _BECOME_OWNER = text(
     "SELECT CASE WHEN pg_has_role(session_user, to_regrole(:role), 'MEMBER')"
@@ -101,7 +102,7 @@ def session(
     Raises UnauthenticatedError, ForbiddenError (no member), UnavailableError.
     """
     tokens.origin(token.reveal())  # what cannot be a token is refused without a connection
-    with connect(url, application_name="flagctl") as connection:
+    with connect(url, application_name="flagctl", patience=PATIENCE_SECONDS) as connection:
         yield begin(
             connection,
             token,
@@ -136,7 +137,7 @@ def owner_session(
 ) -> Iterator[Session]:
     """A transaction of the owner, who needs no token: for the first admin and lost keys. A login
     of the keepers of trust, who may not become the owner, opens one as well, for issuers."""
-    with connect(url, application_name="flagctl owner") as connection:
+    with connect(url, application_name="flagctl owner", patience=PATIENCE_SECONDS) as connection:
         with translated():
             connection.execute(_BECOME_OWNER, {"role": owner_role})
         parameters = {"organization": organization, "reason": reason, "read_only": "off"}

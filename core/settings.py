@@ -75,6 +75,7 @@ NUMBERS: Final = {
     "client_rate": Bounds(0.01, 100_000, "requests a second"),
     "client_burst": Bounds(1, 100_000, "requests"),
     "header_timeout": Bounds(0.05, 600, "seconds"),
+    "header_bytes": Bounds(4_096, 1_048_576, "bytes", whole=True),
     "metrics_environments": Bounds(0, 10_000, "environments"),
     "metrics_evaluations": Bounds(0, 100_000, "series"),
     "body_timeout": Bounds(0.05, 3_600, "seconds"),
@@ -165,6 +166,7 @@ class Settings:
     client_burst: float = 100.0  # requests
     trusted_proxies: tuple[Network, ...] = ()
     header_timeout: float = 10.0  # seconds
+    header_bytes: int = 65_536  # with the request line
     body_timeout: float = 30.0  # seconds
     condition_depth: int = 32
     condition_parts: int = 1_000

@@ -107,12 +107,13 @@ async def _serve(
 ) -> None:
     timeouts = Timeouts(header=found.header_timeout, body=found.body_timeout)
     most = int(min(found.max_connections, max(1, open_files.room_for_streams())))
-    plain = bounded(timeouts, most)
+    head = found.header_bytes
+    plain = bounded(timeouts, most, head)
     if place is not None:
         _stop_without_supervisor(place.lifeline)
     share = partial(Shared, board=place.board, index=place.index) if place is not None else None
     async with running(found, share, parts) as apps:
-        public = fast(apps.lane, timeouts, most) if found.fast_lane == "on" else plain
+        public = fast(apps.lane, timeouts, most, head) if found.fast_lane == "on" else plain
         if sockets.admin is None:
             listeners = [Listener(apps.both, sockets.public, public)]
         else:

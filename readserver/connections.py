@@ -1,18 +1,15 @@
 """Connections to Postgres as the server makes them: read-only, named, and never waited for long."""
 
 import asyncio
-import os
-import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import psycopg
 from psycopg import conninfo, sql
-from psycopg.pq.abc import PGconn
 
 from core.addresses import parameters
-from core.db import translated
+from core.db import cut, translated
 from core.errors import UnavailableError
 from core.settings import Secret
 
@@ -32,15 +29,6 @@ def session_settings(seconds: float) -> sql.Composed:
     return sql.SQL(
         "SET default_transaction_read_only = on; SET statement_timeout = {}; SET lock_timeout = {}"
     ).format(sql.Literal(f"{int(seconds * 1000)}ms"), sql.Literal(f"{int(seconds * 1000)}ms"))
-
-
-def cut(connection: PGconn) -> None:
-    """Shut the socket under a connection: whoever waits on it gets an error at once.
-
-    Cancelling would wait for the server in turn, which is just what a hung one does not allow.
-    """
-    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.socket)) as twin:
-        twin.shutdown(socket.SHUT_RDWR)
 
 
 @asynccontextmanager

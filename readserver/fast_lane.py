@@ -30,6 +30,7 @@ from readserver.endpoints.evaluate import SINGLE, SINGLE_ROUTE, EvaluateEndpoint
 from readserver.fast_path import Memo
 from readserver.protocol import (
     HEAD_END,
+    LARGEST_HEAD,
     MOST_CONNECTIONS,
     MOST_UNANSWERED,
     BoundedProtocol,
@@ -262,7 +263,10 @@ class Lane:
 
 
 def fast(
-    lane: Lane, timeouts: Timeouts, most_connections: int = MOST_CONNECTIONS
+    lane: Lane,
+    timeouts: Timeouts,
+    most_connections: int = MOST_CONNECTIONS,
+    largest_head: int = LARGEST_HEAD,
 ) -> "type[FastProtocol]":
     """The protocol of one listener."""
 
@@ -270,6 +274,7 @@ def fast(
         _lane = lane
         _timeouts = timeouts
         _most_connections = most_connections
+        _largest_head = largest_head
 
     return Fast
 

@@ -31,13 +31,16 @@ class Timeouts:
 
 
 def bounded(
-    timeouts: Timeouts, most_connections: int = MOST_CONNECTIONS
+    timeouts: Timeouts,
+    most_connections: int = MOST_CONNECTIONS,
+    largest_head: int = LARGEST_HEAD,
 ) -> "type[BoundedProtocol]":
     """The protocol with these bounds: uvicorn takes a class and makes its objects itself."""
 
     class Bounded(BoundedProtocol):
         _timeouts = timeouts
         _most_connections = most_connections
+        _largest_head = largest_head
 
     return Bounded
 
@@ -55,7 +58,7 @@ class _Flow(FlowControl):
 
 class BoundedProtocol(HttpToolsProtocol):
     """The parser keeps a head until it is complete, however long that takes and however large it
-    is: here it gets 64 KB and its time. An idle connection is uvicorn's own time-out's."""
+    is: here it gets its bounds. An idle connection is uvicorn's own time-out's."""
 
     # Up to thirty attributes of an object Python keeps in a form that it finds fast. uvicorn has
     # 28: ours stay apart.
@@ -73,6 +76,7 @@ class BoundedProtocol(HttpToolsProtocol):
     )
     _timeouts = Timeouts()
     _most_connections = MOST_CONNECTIONS
+    _largest_head = LARGEST_HEAD
     flow: _Flow
 
     def __init__(
@@ -138,13 +142,14 @@ class BoundedProtocol(HttpToolsProtocol):
             start = end
 
     def _take(self, data: bytes) -> None:
-        if self._unfinished + len(data) <= LARGEST_HEAD:
+        if self._unfinished + len(data) <= self._largest_head:
             self._feed(data)
             return
         while data and self._fault is None and not self.transport.is_closing():
-            room = min(LARGEST_HEAD - self._unfinished, _PIECE)
+            room = min(self._largest_head - self._unfinished, _PIECE)
             if room <= 0:
-                self._refuse(431, "the head of the request has more than 64 KB")
+                largest = self._largest_head
+                self._refuse(431, f"the head of the request has more than {largest} bytes")
                 return
             self._feed(data[:room])
             data = data[room:]

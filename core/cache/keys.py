@@ -2,10 +2,11 @@
 
 from typing import Final
 
-FORMAT: Final = 1  # of the entry's fields and of the bytes in it
+FORMAT: Final = 3  # of the bytes in an entry: that of core/snapshot/codec.py
 EXPIRES_SECONDS: Final = 86_400  # of an entry; it is written again with each change and each miss
 PATTERN: Final = "flagctl:{*}:*"  # of every key of every format, as Redis's rules match it
-READERS: Final = f"flagctl:{{readers}}:{FORMAT}:live"  # the ids of the readers that are up
+_RECEIPTS: Final = 1  # of what readers say of themselves, which no format of snapshots changes
+READERS: Final = f"flagctl:{{readers}}:{_RECEIPTS}:live"  # the ids of the readers that are up
 
 
 def snapshot_key(environment_id: str) -> str:
@@ -24,4 +25,4 @@ def lease_key(environment_id: str) -> str:
 
 def reader_key(reader_id: str) -> str:
     """What a reader says of itself; with the list, so that a script may touch both in a cluster."""
-    return f"flagctl:{{readers}}:{FORMAT}:reader-{reader_id}"
+    return f"flagctl:{{readers}}:{_RECEIPTS}:reader-{reader_id}"

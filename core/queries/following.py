@@ -12,7 +12,7 @@ from core import notifications
 from core.audit.record import AuditFilter, AuditRecord
 from core.db import connect, open_driver_connection, translated
 from core.queries.audit_events import list_events
-from core.sessions import Session, begin
+from core.sessions import PATIENCE_SECONDS, Session, begin
 from core.settings import Secret
 
 _LOOK_EVERY: Final = 2.0  # seconds
@@ -43,7 +43,9 @@ class Follower:
         where nothing was missed. Raises as core.sessions does, and UnavailableError."""
         with (
             closing(self._listen()) as listener,
-            connect(self._url, application_name=_APPLICATION) as connection,
+            connect(
+                self._url, application_name=_APPLICATION, patience=PATIENCE_SECONDS
+            ) as connection,
         ):
             while True:
                 session = begin(connection, self._token, organization=self._organization)
@@ -65,7 +67,10 @@ class Follower:
 
     def _listen(self) -> "psycopg.Connection[Any]":
         listener = open_driver_connection(
-            self._listen_url, application_name=_APPLICATION, autocommit=True
+            self._listen_url,
+            application_name=_APPLICATION,
+            autocommit=True,
+            patience=PATIENCE_SECONDS,
         )
         with translated():
             listener.execute(f"LISTEN {notifications.CHANNEL}")

@@ -16,7 +16,13 @@ from sqlalchemy import Row, func, select, text
 from core import schema_version
 from core.auth.actor import Permission
 from core.db import translated
-from core.errors import ConfirmationNeededError, ConflictError, FlagctlError, ForbiddenError
+from core.errors import (
+    ConfirmationNeededError,
+    ConflictError,
+    FlagctlError,
+    ForbiddenError,
+    UnavailableError,
+)
 from core.evaluation.limits import DEFAULT, Limits
 from core.lookups import environments
 from core.models import AuditEvent
@@ -204,9 +210,20 @@ def running(opened: Session, options: Options) -> Iterator[Change]:
     _read_outcome(open_change)
     _ask_for_protected(open_change)
     if not options.dry_run:
+        _commit(opened)
+        open_change.outcome.committed = True
+
+
+def _commit(opened: Session) -> None:
+    """Raises UnavailableError where no answer came: nobody can tell then whether it is done."""
+    try:
         with translated():
             opened.connection.commit()
-        open_change.outcome.committed = True
+    except UnavailableError as error:
+        raise UnavailableError(
+            f"{error.message}. Whether the change is committed is not known",
+            hint="`flagctl audit list --limit 5` shows whether it is there",
+        ) from error
 
 
 def _lock(opened: Session) -> None:

@@ -22,6 +22,7 @@ from core.snapshot.document import Snapshot
 _MOST_BYTES: Final = 256 * 1_024 * 1_024
 _LOCK_SECONDS: Final = 1.0
 _SUFFIX: Final = f".{codec.FORMAT}.snapshot"  # two releases never overwrite each other's
+_ASIDE: Final = ".new"  # ends the name of a file that is not whole yet
 
 
 class DamagedError(ValueError):
@@ -72,10 +73,12 @@ class FileStore:
         """Replace the file unless it is as new; whether it was replaced.
 
         `goes_back`: Postgres itself did. Then, and between two epochs, of which nobody can tell the
-        later, the one counts that Postgres confirmed last.
+        later, the one counts that Postgres confirmed last. One of the future was confirmed by a
+        clock that was wrong.
         """
         environment_id = kept.snapshot.environment_id
         with self._lock():
+            self._remove_unfinished()
             there = None
             with contextlib.suppress(FileNotFoundError, DamagedError):
                 there = self._read(environment_id)
@@ -94,6 +97,11 @@ class FileStore:
 
     def _path(self, environment_id: str) -> Path:
         return self._folder / f"{environment_id}{_SUFFIX}"
+
+    def _remove_unfinished(self) -> None:
+        """What was left by whoever was killed: nobody else writes now."""
+        for path in self._folder.glob(f"*{_ASIDE}"):
+            path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
@@ -120,12 +128,13 @@ def _is_newer(kept: Kept, there: Kept | None, *, goes_back: bool) -> bool:
     own, other = kept.snapshot.version, there.snapshot.version
     if own.epoch == other.epoch and not goes_back:
         return own.revision > other.revision
-    return own != other and kept.confirmed_at > there.confirmed_at
+    is_later = not kept.confirmed_at <= there.confirmed_at <= time.time()
+    return own != other and is_later
 
 
 def _replace(path: Path, data: bytes, confirmed_at: float) -> None:
     """Written aside, to the disk, and then put in place at once."""
-    aside = path.with_suffix(f".{os.getpid()}.new")
+    aside = path.with_suffix(f".{os.getpid()}{_ASIDE}")
     try:
         descriptor = os.open(
             aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600

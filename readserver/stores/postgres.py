@@ -17,7 +17,7 @@ from core.errors import UnavailableError
 from core.settings import Secret
 from core.snapshot.document import Snapshot, Version
 from core.snapshot.load import load
-from readserver.connections import APPLICATION_NAME, cut, session_settings, with_connect_timeout
+from readserver.connections import APPLICATION_NAME, session_settings, with_connect_timeout
 from readserver.telemetry import Counts
 
 LOAD_TIMEOUT_SECONDS: Final = 8.0
@@ -65,7 +65,7 @@ class PostgresStore:
         except TimeoutError:
             # The thread waits for a server that says nothing. Without its socket it stops at once.
             if self._driver is not None:
-                cut(self._driver.pgconn)
+                db.cut(self._driver.pgconn)
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
             raise UnavailableError("Postgres took too long to answer") from None
 
@@ -104,14 +104,14 @@ class PostgresStore:
 
     async def close(self) -> None:
         if self._driver is not None:
-            cut(self._driver.pgconn)
+            db.cut(self._driver.pgconn)
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 def _answers(driver: "psycopg.Connection[Any]") -> bool:
     """One round trip outside of any transaction, cut short when nothing comes back."""
-    timer = threading.Timer(_PROOF_SECONDS, cut, [driver.pgconn])
+    timer = threading.Timer(_PROOF_SECONDS, db.cut, [driver.pgconn])
     timer.start()
     try:
         driver.pgconn.exec_(b"")

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import authority, command_line, evaluation, read_server, sizes
+from tests.benchmarks import authority, command_line, evaluation, faults, read_server, sizes
 from tests.benchmarks.figures import show
 
 _RESULTS = Path("bench-results") / "results.json"
@@ -38,6 +38,9 @@ def main() -> int:
     print()
     held = sizes.measure()
     show(held)
+    print()
+    broken = faults.measure()
+    show(broken)
     results: dict[str, Any] = {
         "machine": machine,
         "command_line": [asdict(ratio) for ratio in ratios],
@@ -45,6 +48,7 @@ def main() -> int:
         "authority": figures,
         "read_server": reads,
         "sizes": held,
+        "faults": broken,
     }
     _RESULTS.parent.mkdir(exist_ok=True)
     _RESULTS.write_text(json.dumps(results, indent=2) + "\n")

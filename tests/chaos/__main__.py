@@ -151,7 +151,11 @@ def report(soak: Soak, faults: list[str]) -> int:
         f" the oldest that did not: {worst.seconds:.2f} s {soak.around(worst.asked_at)}"
         f" (promise {PROMISE:g} s); {len(failures)} failed reads, {len(faults)} broken promises"
     )
-    broken = ", ".join(f"{name} {ms:.1f}" for name, ms in sorted(soak.p99().items()))
+    p99 = soak.p99()
+    healthy = p99.get("nothing", float("nan"))
+    broken = ", ".join(
+        f"{name} {ms:.1f} ({ms / healthy:.1f} ×)" for name, ms in sorted(p99.items())
+    )
     print(f"p99 in ms, by what was broken: {broken}")
     for line in [*failures[:20], *faults[:20]]:
         print(f"  ! {line}")

@@ -9,11 +9,12 @@ import pytest
 from core.errors import FlagctlError
 from core.settings import NAMES
 from flagctl.errors import ExitCode
-from tests.support import reference
+from tests.support import alerts, reference
 from tests.support.commands import commands, options
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 COMMANDS = (ROOT / "docs" / "commands.md").read_text()
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
@@ -123,3 +124,10 @@ def test_every_target_of_make() -> None:
     targets = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE)) - {"help", "wheels"}
     contributing = (ROOT / "CONTRIBUTING.md").read_text()
     assert targets <= set(re.findall(r"`make ([a-z-]+)", contributing))
+
+
+def test_every_alert_is_in_what_to_do() -> None:
+    named = set(
+        re.findall(r"`(Flagctl[A-Z]\w+)`", section(OPERATIONS, "## When something is down"))
+    )
+    assert named == {rule["alert"] for rule in alerts.rules()}

@@ -1,5 +1,6 @@
 """A read server that starts while no store can be reached, and serves from its last-good files."""
 
+import fcntl
 import os
 import stat
 from collections.abc import Mapping
@@ -153,3 +154,21 @@ def test_a_full_disk_is_said_once_and_hurts_nobody(
             failures = reader.metric(name)
         assert reader.log.read_text().count("last-good files cannot be written") == 1
         assert list(folder.glob("*.new")) == files(folder) == []
+
+
+def test_whoever_hangs_with_the_files_holds_up_nobody(
+    installation: Installation, prod: Prod, tmp_path: Path, folder: Path
+) -> None:
+    """Another process has the lock and does not go on: the nearest to a disk that hangs."""
+    path, before = write_one(installation, prod, tmp_path, folder)
+    given = settings(installation, folder)
+    with (folder / ".lock").open() as lock, readers.running(tmp_path, given) as reader:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        revision = switch(installation, "off")
+        eventually(lambda: served(reader, prod) == (200, revision), "served")
+        eventually(lambda: reader.metric("flagctl_last_good_failures_total") > 0, "it is counted")
+        assert served(reader, prod) == (200, revision)
+        assert path.read_bytes() == before
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert reader.stop() == 0
+        assert path.read_bytes() != before, "what is left is written at the end"

@@ -27,6 +27,7 @@ from tests.support.installations import Installation
 from tests.support.outages import elsewhere, without_postgres
 from tests.support.readers import Prod, Reader, revision_at, switch, wait_for
 from tests.support.servers import Servers
+from tests.support.traffic import traffic
 from tests.support.waiting import eventually
 
 FAR = 10**17  # as far as a message may say
@@ -203,6 +204,59 @@ def forge_a_key(
         eventually(lambda: entry.read() == genuine, "the forged entry is replaced")
     come_true(installation, reader, prod, is_on=False)
     assert reader.get("/v1/flags", forged_key).status == 401
+
+
+def of_newer_format(secret: bytes, true: Snapshot, data: bytes) -> tuple[bytes, bytes]:
+    """Sealed as it should be: a release that forgot that names carry the format wrote it."""
+    newer = b'{"format":%d,' % (codec.FORMAT + 1)
+    data = data.replace(b'{"format":%d,' % codec.FORMAT, newer)
+    assert data.startswith(newer)
+    return codec._mac(true.environment_id, true.version, data, secret), data
+
+
+FOREIGN: dict[str, Callable[[bytes, Snapshot, bytes], tuple[bytes, bytes]]] = {
+    "a newer format": of_newer_format,
+    "damaged": lambda secret, true, data: (
+        codec.seal(true, secret).mac,
+        data.replace(b"dark_mode", b"dark_mood"),
+    ),
+    "cut": lambda secret, true, data: (codec.seal(true, secret).mac, data[:-20]),
+    "noise under a good seal": lambda secret, true, _: (
+        codec._mac(true.environment_id, true.version, b"\xff" * 999, secret),
+        b"\xff" * 999,
+    ),
+}
+
+
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_what_this_release_cannot_read_is_ignored_counted_and_rebuilt(
+    installation: Installation,
+    prod: Prod,
+    reader: Reader,
+    entry: Entry,
+    tmp_path: Path,
+    foreign: str,
+) -> None:
+    secret = bytes(installation.ask("SELECT secret FROM flagctl.snapshot_key")[0][0])
+    genuine = entry.read()
+    mac, data = FOREIGN[foreign](secret, entry.snapshot(), genuine[b"data"])
+    entry.put(genuine | {b"mac": mac, b"data": data})
+    beside = entry.key.replace(f":{codec.FORMAT}:", f":{codec.FORMAT + 1}:")
+    assert beside != entry.key
+    entry.raw.set(beside, "x")
+    with (
+        traffic(reader.port, prod.server_key, lambda *_: True, clients=2) as clients,
+        reading(installation, tmp_path) as second,
+    ):
+        expect(second, prod)
+        assert second.metric("flagctl_snapshots_refused_total") == 1
+        assert second.metric("flagctl_postgres_loads_total") == 1
+        eventually(lambda: entry.read() == genuine, "it is rebuilt")
+        with reading(installation, tmp_path) as third:
+            assert third.get("/v1/flags", prod.server_key).headers["x-cache"] == "redis"
+        eventually(lambda: min(clients.answers) > 0, "they ask")
+    assert clients.failures == []
+    assert entry.raw.get(beside) == b"x"
 
 
 def test_another_environments_copy_under_this_ones_name(

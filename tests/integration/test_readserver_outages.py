@@ -7,36 +7,13 @@ from pathlib import Path
 import pytest
 
 from core.auth.api_keys import KeyKind, generate
-from tests.support import readers, servers
+from tests.support import readers
 from tests.support.installations import Cluster, Installation
-from tests.support.memory import folder_in_memory
 from tests.support.readers import Prod, Reader, switch, wait_for
 from tests.support.servers import Servers
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("outages")
-
-
-@pytest.fixture(scope="module")
-def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Servers that these tests may stop."""
-    with (
-        folder_in_memory(tmp_path_factory.mktemp("own")) as folder,
-        servers.running(folder) as running,
-    ):
-        if running.postgres is None or running.valkey is None:
-            pytest.skip("these servers are not ours to stop")
-        yield running
-
-
-@pytest.fixture(scope="module")
-def own_cluster(
-    own_servers: Servers, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("keys")
-    cluster = Cluster(own_servers.superuser_url, own_servers.redis, folder)
-    yield cluster
-    cluster.close()
 
 
 @pytest.fixture
@@ -55,21 +32,13 @@ def prod(installation: Installation) -> Prod:
 
 @pytest.fixture
 def reader(
-    installation: Installation, prod: Prod, own_servers: Servers, tmp_path: Path
+    installation: Installation, prod: Prod, breakable: Servers, tmp_path: Path
 ) -> Iterator[Reader]:
     """A reader that holds prod; afterwards both servers run again."""
     settings = readers.settings_for(installation) | {"FLAGCTL_CHECK_INTERVAL": "0.5"}
     with readers.running(tmp_path, settings) as running:
         assert running.get("/v1/flags", prod.server_key).status == 200
-        try:
-            yield running
-        finally:
-            for engine in (own_servers.postgres, own_servers.valkey):
-                assert engine is not None
-                try:
-                    engine.resume()
-                except RuntimeError:
-                    engine.start()
+        yield running
 
 
 def is_stale(reader: Reader, key: str) -> bool:
@@ -78,9 +47,9 @@ def is_stale(reader: Reader, key: str) -> bool:
 
 @pytest.mark.parametrize("how", ["kill", "suspend"])
 def test_without_redis_changes_still_arrive_and_reads_stay_fast(
-    installation: Installation, prod: Prod, reader: Reader, own_servers: Servers, how: str
+    installation: Installation, prod: Prod, reader: Reader, breakable: Servers, how: str
 ) -> None:
-    valkey = own_servers.valkey
+    valkey = breakable.valkey
     assert valkey is not None
     getattr(valkey, how)()
     for state in ("off", "on"):
@@ -98,9 +67,9 @@ def test_without_redis_changes_still_arrive_and_reads_stay_fast(
 
 
 def test_a_miss_with_a_hung_redis_is_answered(
-    installation: Installation, prod: Prod, own_servers: Servers, tmp_path: Path
+    installation: Installation, prod: Prod, breakable: Servers, tmp_path: Path
 ) -> None:
-    valkey = own_servers.valkey
+    valkey = breakable.valkey
     assert valkey is not None
     valkey.suspend()
     try:
@@ -113,9 +82,9 @@ def test_a_miss_with_a_hung_redis_is_answered(
 
 @pytest.mark.parametrize("how", ["kill", "suspend"])
 def test_without_postgres_reads_go_on_and_say_so(
-    installation: Installation, prod: Prod, reader: Reader, own_servers: Servers, how: str
+    installation: Installation, prod: Prod, reader: Reader, breakable: Servers, how: str
 ) -> None:
-    postgres = own_servers.postgres
+    postgres = breakable.postgres
     assert postgres is not None
     getattr(postgres, how)()
     eventually(lambda: is_stale(reader, prod.server_key), "it says that it is stale", within=20)
@@ -138,12 +107,12 @@ def test_without_postgres_reads_go_on_and_say_so(
 
 
 def test_both_down(
-    prod: Prod, reader: Reader, own_servers: Servers, installation: Installation
+    prod: Prod, reader: Reader, breakable: Servers, installation: Installation
 ) -> None:
-    assert own_servers.postgres is not None
-    assert own_servers.valkey is not None
-    own_servers.valkey.kill()
-    own_servers.postgres.kill()
+    assert breakable.postgres is not None
+    assert breakable.valkey is not None
+    breakable.valkey.kill()
+    breakable.postgres.kill()
     eventually(lambda: is_stale(reader, prod.server_key), "it says that it is stale", within=20)
     assert reader.get("/v1/flags", prod.server_key).status == 200
     assert reader.get("/v1/configs", prod.client_key).status == 200
@@ -158,10 +127,10 @@ def test_both_down(
 
 
 def test_what_another_environment_left_in_redis_serves_without_postgres(
-    installation: Installation, prod: Prod, reader: Reader, own_servers: Servers, tmp_path: Path
+    installation: Installation, prod: Prod, reader: Reader, breakable: Servers, tmp_path: Path
 ) -> None:
     """The first reader filled Redis; the second never loaded prod, and then Postgres goes."""
-    postgres = own_servers.postgres
+    postgres = breakable.postgres
     assert postgres is not None
     settings = readers.settings_for(installation) | {"FLAGCTL_CHECK_INTERVAL": "0.5"}
     with readers.running(tmp_path, settings) as second:
@@ -174,9 +143,9 @@ def test_what_another_environment_left_in_redis_serves_without_postgres(
 
 
 def test_started_without_anything_it_waits_for_postgres(
-    installation: Installation, prod: Prod, own_servers: Servers, tmp_path: Path
+    installation: Installation, prod: Prod, breakable: Servers, tmp_path: Path
 ) -> None:
-    postgres = own_servers.postgres
+    postgres = breakable.postgres
     assert postgres is not None
     postgres.kill()
     try:

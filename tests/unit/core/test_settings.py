@@ -450,6 +450,7 @@ def test_the_settings_for_browsers(home: Home) -> None:
         ("client_rate", "0", "it is a number of requests a second between 0.01 and 100000"),
         ("client_burst", "0.5", "it is a number of requests between 1 and 100000"),
         ("header_timeout", "601", "it is a number of seconds between 0.05 and 600"),
+        ("header_bytes", "4095", "it is a whole number of bytes between 4096 and 1048576"),
         ("body_timeout", "soon", "it is a number of seconds between 0.05 and 3600"),
         ("condition_depth", "65", "it is a whole number of levels between 1 and 64"),
         ("list_values", "2.5", "it is a whole number of values between 1 and 100000"),

@@ -3,10 +3,15 @@
 import fcntl
 import hashlib
 import os
+import signal
 import stat
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -187,3 +192,59 @@ def test_a_write_that_fails_leaves_what_was_there(
         store.write(Kept(snapshot(4), 2_000.0))
     assert store.read(ENVIRONMENT_ID) == Kept(snapshot(3), 1_000.0)
     assert not list(folder.glob("*.new"))
+
+
+def test_a_clock_that_was_set_back(store: FileStore) -> None:
+    """What was written before is of the future now; between two histories it counts no more."""
+    ahead = Kept(snapshot(3), time.time() + 3_600)
+    assert store.write(ahead)
+    assert not store.write(Kept(snapshot(2), time.time())), "the same history goes by its numbers"
+    restored = Kept(replace(snapshot(2), epoch="7000.2.1"), 1_000.0)
+    assert store.write(restored)
+    assert store.read(ENVIRONMENT_ID) == restored
+    assert store.write(ahead)
+    assert store.write(Kept(snapshot(2), 1_000.0), goes_back=True)
+
+
+def write_and_die(store: FileStore, kept: Kept, step: int) -> bool:
+    """In a process of its own, killed at its call to the system of this number; whether it was."""
+    pid = os.fork()
+    if pid:
+        return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+    seen = 0
+
+    def watch(_frame: FrameType, event: str, function: Any) -> None:
+        nonlocal seen
+        of = getattr(function, "__self__", None)
+        if event == "c_call" and (
+            getattr(of, "__name__", "") in ("posix", "fcntl") or "_io." in repr(of)
+        ):
+            seen += 1
+            if seen == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    try:
+        sys.setprofile(watch)
+        store.write(kept)
+        sys.setprofile(None)
+    finally:
+        os._exit(0)
+
+
+def test_killed_at_any_step_the_old_or_the_new_is_there_whole(
+    store: FileStore, folder: Path
+) -> None:
+    steps = 0
+    for revision in range(2, 200):
+        store.write(Kept(snapshot(revision - 1), 1_000.0))
+        newer = Kept(snapshot(revision), 1_000.0)
+        was_killed = write_and_die(store, newer, revision - 1)
+        found = FileStore(folder).read(ENVIRONMENT_ID)
+        assert found is not None
+        assert found.snapshot in (snapshot(revision - 1), snapshot(revision))
+        assert stat.S_IMODE(only_file(folder).stat().st_mode) == 0o600
+        if not was_killed:
+            break
+        steps += 1
+    assert 10 <= steps < 150
+    assert {path.name for path in folder.iterdir()} == {".lock", only_file(folder).name}
