@@ -36,10 +36,10 @@ class Uses:
         yield from self.gaps
         undecided = sum(self._is_silent(flag) and self._is_in_bulk(flag) for flag in flags)
         if undecided:
+            kinds = " and ".join(sorted(self.bulk))
             yield (
-                f"{undecided} flags were not asked for by key, but are in answers with all flags "
-                f"that {' and '.join(sorted(self.bulk))} keys got: whether they are used, nobody "
-                "can tell"
+                f"not asked for by key, but in answers with all flags that {kinds} keys got: "
+                f"{undecided} more, of which nobody can tell whether they are used"
             )
 
     def _is_silent(self, flag: "Candidate") -> bool:

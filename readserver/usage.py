@@ -8,6 +8,7 @@ and that is all.
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from typing import Final
 
 from core import clock
@@ -29,13 +30,20 @@ class Usage:
     """Of every environment that is held; `run` is its task."""
 
     def __init__(
-        self, redis: RedisStore, memory: MemoryStore, counts: Counts, *, interval: float
+        self,
+        redis: RedisStore,
+        memory: MemoryStore,
+        counts: Counts,
+        *,
+        interval: float,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`interval` is in seconds."""
         self._redis = redis
         self._memory = memory
         self._counts = counts
         self._interval = interval
+        self._monotonic = monotonic
         self._tallies: dict[str, Tallies] = {}
         self._told_at: dict[str, float] = {}
         self._tidied: dict[str, Version] = {}
@@ -69,7 +77,7 @@ class Usage:
         for start in range(0, len(news) or 1, _MOST_AT_ONCE):
             if not await self._add(environment_id, news[start : start + _MOST_AT_ONCE]):
                 return False
-        self._told_at[environment_id] = time.monotonic()
+        self._told_at[environment_id] = self._monotonic()
         return True
 
     def _is_silent(self, environment_id: str) -> bool:
@@ -77,7 +85,7 @@ class Usage:
         if self._memory.version(environment_id) is None:
             return False
         told_at = self._told_at.get(environment_id, float("-inf"))
-        return time.monotonic() - told_at > _ANEW_SECONDS
+        return self._monotonic() - told_at > _ANEW_SECONDS
 
     async def _add(self, environment_id: str, news: list[tuple[str, Tally, int]]) -> bool:
         numbers = [(name, number - tally.sent) for name, tally, number in news]
@@ -92,7 +100,7 @@ class Usage:
     def _tidy(self) -> None:
         """Forget what is not served any more: flags of a new snapshot, and whole environments."""
         held = {snapshot.environment_id: snapshot for snapshot in self._memory}
-        now = time.monotonic()
+        now = self._monotonic()
         for environment_id, tallies in list(self._tallies.items()):
             snapshot, is_sent = held.get(environment_id), not any(tallies.unsent())
             if snapshot is None:
