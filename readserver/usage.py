@@ -63,6 +63,7 @@ class Usage:
         """Send what Redis does not have. Where it fails, the next flush sends it."""
         failures = 0
         for environment_id, tallies in list(self._tallies.items()):
+            await asyncio.sleep(0)  # requests have their turn
             if not await self._send(environment_id, tallies):
                 self._counts.usage_failures += 1
                 failures += 1
@@ -102,14 +103,15 @@ class Usage:
         held = {snapshot.environment_id: snapshot for snapshot in self._memory}
         now = self._monotonic()
         for environment_id, tallies in list(self._tallies.items()):
-            snapshot, is_sent = held.get(environment_id), not any(tallies.unsent())
+            snapshot = held.get(environment_id)
             if snapshot is None:
                 left_at = self._left_at.setdefault(environment_id, now)
-                if is_sent and now - left_at > _LEFT_SECONDS:
+                if now - left_at > _LEFT_SECONDS and not any(tallies.unsent()):
                     self._forget(environment_id)
                 continue
             self._left_at.pop(environment_id, None)
-            if is_sent and self._tidied.get(environment_id) != snapshot.version:
+            is_tidy = self._tidied.get(environment_id) == snapshot.version
+            if not is_tidy and not any(tallies.unsent()):
                 tallies.forget_all_but(snapshot.served.flags)
                 self._tidied[environment_id] = snapshot.version
         for environment_id in list(self._left_at)[:-_MOST_LEFT]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Key = Annotated[
     str | None,
-    typer.Argument(metavar="[KEY]", help="The flag's key.", autocompletion=completion.flag_keys),
+    typer.Argument(metavar="KEY", help="The flag's key.", autocompletion=completion.flag_keys),
 ]
 
 
@@ -128,12 +128,12 @@ def _print_one(document: dict[str, Any]) -> None:
 
 
 def _print_head(document: dict[str, Any], more: list[tuple[str, object]]) -> None:
-    bulk = document["bulk_answers"]
+    bulk, began = document["bulk_answers"], document["counted_since"]
     output.fields(
         [
             ("environment", document["environment"]),
             ("from", document["since"]),
-            ("counted since", document["counted_since"] or "nothing is counted yet"),
+            ("counted since", f"{began:%Y-%m-%d %H:%M} UTC" if began else "nothing is counted yet"),
             ("with all flags", f"{bulk['server']} to server keys, {bulk['client']} to client keys"),
             *more,
         ]

@@ -18,8 +18,6 @@ from tests.support.memory import folder_in_memory
 from tests.support.readers import Prod, Reader, switch, wait_for
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.xdist_group("outages")
-
 BULK = "/ofrep/v1/evaluate/flags"
 QUICK = {"FLAGCTL_USAGE_INTERVAL": "0.05"}
 SLOW = {"FLAGCTL_USAGE_INTERVAL": "3600"}
@@ -85,11 +83,19 @@ def send(reader: Reader, request: bytes, times: int) -> None:
     assert said.count(b"HTTP/1.1 ") == times + 1
 
 
-@pytest.mark.parametrize("lane", ["on", "off"])
+@pytest.mark.parametrize(
+    "lane",
+    [
+        {"FLAGCTL_FAST_LANE": "on"},
+        {"FLAGCTL_FAST_LANE": "off"},
+        {"FLAGCTL_METRICS_EVALUATIONS": "100"},  # which has the lane count in another way
+    ],
+    ids=["fast", "ordinary", "with metrics"],
+)
 def test_every_answer_counts_once(
-    installation: Installation, prod: Prod, tmp_path: Path, lane: str
+    installation: Installation, prod: Prod, tmp_path: Path, lane: dict[str, str]
 ) -> None:
-    settings = readers.settings_for(installation) | QUICK | {"FLAGCTL_FAST_LANE": lane}
+    settings = readers.settings_for(installation) | QUICK | lane
     with readers.running(tmp_path, settings) as reader:
         server, client = prod.server_key, prod.client_key
         for key, times in (("dark_mode", 5), ("hidden", 3), ("nothing", 2)):
@@ -160,6 +166,17 @@ def test_several_readers_add_up(installation: Installation, prod: Prod, tmp_path
         for reader, times in ((one, 2), (other, 3), (one, 4)):
             send(reader, post(prod.server_key, f"{BULK}/dark_mode"), times)
         eventually(lambda: flags_of(installation) == {"dark_mode": {"on": 9}}, "the sum")
+
+
+def test_workers_add_up_and_send_the_rest_when_they_stop(
+    installation: Installation, prod: Prod, tmp_path: Path
+) -> None:
+    settings = readers.settings_for(installation) | SLOW | {"FLAGCTL_WORKERS": "2"}
+    with readers.running(tmp_path, settings, command=()) as reader:
+        for _ in range(10):  # connections: either worker takes some
+            send(reader, post(prod.server_key, f"{BULK}/dark_mode"), 2)
+        assert reader.stop() == 0
+    assert flags_of(installation) == {"dark_mode": {"on": 20}}
 
 
 def test_switched_off(installation: Installation, prod: Prod, tmp_path: Path, raw: Any) -> None:
