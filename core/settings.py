@@ -65,6 +65,7 @@ TEXTS: Final = frozenset(
         "log_level",
         "fast_lane",
         "traces",
+        "usage",
         "login_issuer",
         "login_client_id",
         "login_audience",
@@ -93,6 +94,7 @@ NUMBERS: Final = {
     "stream_rate": Bounds(1, 1_000_000, "streams a second"),
     "max_connections": Bounds(1, 1_000_000, "connections", whole=True),
     "max_environments": Bounds(1, 1_000_000, "environments", whole=True),
+    "usage_interval": Bounds(0.05, 3_600, "seconds"),
     "workers": Bounds(1, 256, "processes", whole=True),
 }
 LISTS: Final[dict[str, Callable[[str], tuple[Any, ...]]]] = {
@@ -180,6 +182,8 @@ class Settings:
     stream_rate: float = 2_000.0  # streams a second that are told of a change
     fast_lane: str = "on"
     traces: str = "off"
+    usage: str = "on"  # whether what is asked for is counted
+    usage_interval: float = 10.0  # seconds between two flushes
     max_connections: int = 20_000  # for each listener of each process
     max_environments: int = 1_000  # in the memory of each process
     workers: int = 1  # processes
@@ -381,7 +385,7 @@ def _parse(name: str, raw: Any) -> Any:
         raise ValueError(f"it is one of {', '.join(_OUTPUTS)}")
     if name == "log_level" and raw not in _LOG_LEVELS:
         raise ValueError(f"it is one of {', '.join(_LOG_LEVELS)}")
-    if name in ("fast_lane", "traces") and raw not in _SWITCH:
+    if name in ("fast_lane", "traces", "usage") and raw not in _SWITCH:
         raise ValueError(f"it is one of {', '.join(_SWITCH)}")
     if name in ("listen", "admin_listen"):
         parse_address(raw)

@@ -19,6 +19,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "archive": ("flags:archive", "Take a flag out of service; its history stays."),
         "unarchive": ("flags:unarchive", "Bring an archived flag back."),
         "delete": ("flags:delete", "Delete a flag and its state everywhere."),
+        "usage": (
+            "usage:usage",
+            "Show how often flags are asked for by key, those asked for most first.",
+        ),
+        "stale": ("stale:stale", "List the flags that may be cleaned up, with the reasons."),
     },
     "Targeting": {
         "rule": (

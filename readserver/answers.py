@@ -16,6 +16,7 @@ from core.evaluation.result import Result
 from core.evaluation.ruleset import Ruleset
 from core.snapshot.document import Config, Snapshot
 from readserver.evaluations import Evaluations
+from readserver.tallies import TalliesOf, Tally, uncounted
 
 Header = tuple[bytes, bytes]
 Message = dict[str, Any]
@@ -47,10 +48,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Variants:
-    """The same answer plain and, where that pays, compressed."""
+    """The same answer plain and, where that pays, compressed; `tally` counts how often it was
+    given, or was known already."""
 
     identity: Answer
     gzip: Answer | None
+    tally: Tally
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,16 +83,17 @@ def prepare(
     *,
     vary: bytes = VARY,
     evaluations: type[Evaluations] = Evaluations,
+    tallies_of: TalliesOf = uncounted,
 ) -> Prepared:
     """Compile, evaluate, render and compress. Takes a third of a second for 10,000 flags: not for
     the event loop.
 
     `at` is the instant that they are for, None for now. `vary` names the request's headers that an
-    answer depends on."""
+    answer depends on. `tallies_of` gives what counts them."""
     engine = Engine(snapshot.served.flags, snapshot.served.segments, at=at or clock.now())
     results = engine.evaluate_all({})
     flags = [(f.client_visible, r) for f, r in zip(snapshot.served.flags, results, strict=True)]
-    configs = snapshot.served.configs
+    configs, tallies = snapshot.served.configs, tallies_of(snapshot.environment_id)
     bodies = {
         (FLAGS, KeyKind.SERVER): _flags(r for _, r in flags),
         (FLAGS, KeyKind.CLIENT): _flags(r for seen, r in flags if seen),
@@ -98,8 +102,13 @@ def prepare(
     }
     return Prepared(
         snapshot,
-        {key: _variants(snapshot, body, vary) for key, body in bodies.items()},
-        {kind: evaluations(snapshot, engine, kind) for kind in KeyKind},
+        {
+            (path, kind): _variants(
+                snapshot, body, vary, tallies.bulk[kind] if path == FLAGS else Tally()
+            )
+            for (path, kind), body in bodies.items()
+        },
+        {kind: evaluations(snapshot, engine, kind, tallies) for kind in KeyKind},
         since=engine.changed_at,
         until=engine.changes_at,
     )
@@ -115,9 +124,9 @@ def _configs(configs: Iterable[Config]) -> bytes:
     return ("{" + ",".join(members) + "}").encode()
 
 
-def prepare_snapshot(snapshot: Snapshot, *, vary: bytes) -> Variants:
+def prepare_snapshot(snapshot: Snapshot, tally: Tally, *, vary: bytes) -> Variants:
     """The answer of `/v1/snapshot`: large, and few ask for it, so not part of `prepare`."""
-    return _variants(snapshot, _served(snapshot), vary)
+    return _variants(snapshot, _served(snapshot), vary, tally)
 
 
 def _served(snapshot: Snapshot) -> bytes:
@@ -149,7 +158,7 @@ def _definition(flag: Ruleset) -> dict[str, Any]:
     }
 
 
-def _variants(snapshot: Snapshot, body: bytes, vary: bytes) -> Variants:
+def _variants(snapshot: Snapshot, body: bytes, vary: bytes, tally: Tally) -> Variants:
     digest = hashlib.sha256(body).hexdigest()[:32].encode()
     common = (
         (b"flagctl-revision", str(snapshot.revision).encode()),
@@ -158,11 +167,12 @@ def _variants(snapshot: Snapshot, body: bytes, vary: bytes) -> Variants:
     )
     plain = _answer(body, ((b"etag", b'"' + digest + b'"'), *common))
     if len(body) < _LEAST_TO_COMPRESS:
-        return Variants(plain, None)
+        return Variants(plain, None, tally)
     packed = gzip.compress(body, compresslevel=6, mtime=0)
     # Another representation, so another tag: a strong one names bytes.
     tag = (b"etag", b'"' + digest + b'-gzip"')
-    return Variants(plain, _answer(packed, (tag, *common), (b"content-encoding", b"gzip")))
+    compressed = _answer(packed, (tag, *common), (b"content-encoding", b"gzip"))
+    return Variants(plain, compressed, tally)
 
 
 def _answer(body: bytes, common: tuple[Header, ...], *encoding: Header) -> Answer:

@@ -45,9 +45,11 @@ from readserver.stores.memory import MemoryStore
 from readserver.stores.postgres import PostgresStore
 from readserver.stores.redis import RedisStore, connect
 from readserver.streams import StreamBounds, Streams
+from readserver.tallies import uncounted
 from readserver.telemetry import Counts, Gauges, HeldEnvironment, Telemetry
 from readserver.trusted_keys import TrustedKeys
 from readserver.truth import Truth
+from readserver.usage import Usage
 from readserver.worker_metrics import Collector, Shared
 
 if TYPE_CHECKING:
@@ -101,6 +103,7 @@ async def running(
     truth, memo, memory = Truth(), Memo(), MemoryStore()
     counts = Counts(evaluations=EvaluationCounts(int(settings.metrics_evaluations)))
     redis = _redis(settings, counts, parts)
+    usage = _usage(settings, redis, memory, counts)
 
     def changed() -> None:
         memo.forget()
@@ -117,7 +120,10 @@ async def running(
         ask_about_unknown=lambda: checker.for_unknown(),
         on_change=changed,
         prepare=partial(
-            prepare, vary=cors.vary(settings.cors_origins), evaluations=parts.evaluations
+            prepare,
+            vary=cors.vary(settings.cors_origins),
+            evaluations=parts.evaluations,
+            tallies_of=usage.of if usage is not None else uncounted,
         ),
         most=settings.max_environments,
         is_followed=lambda environment_id: environment_id in streams,
@@ -146,6 +152,9 @@ async def running(
             subscriber = _subscriber(stack, settings.redis_url, redis, provider, checker)
             stack.push_async_callback(receipts.leave)
             tasks += [("subscriber", subscriber.run), ("receipts", receipts.run)]
+        if usage is not None:
+            stack.push_async_callback(usage.flush)
+            tasks.append(("usage", usage.run))
         if (folder := settings.last_good_folder_path()) is not None:
             last_good = LastGood(FileStore(folder), truth, counts)
             await _keep_last_good(stack, last_good, provider)
@@ -278,6 +287,14 @@ def _redis(settings: Settings, counts: Counts, parts: Parts) -> RedisStore | Non
             "the address of Redis cannot be read",
             hint="it looks like redis://:password@host:6379/0",
         ) from None
+
+
+def _usage(
+    settings: Settings, redis: RedisStore | None, memory: MemoryStore, counts: Counts
+) -> Usage | None:
+    if redis is None or settings.usage == "off":
+        return None
+    return Usage(redis, memory, counts, interval=settings.usage_interval)
 
 
 def _router(routes: list[BaseRoute]) -> ASGIApp:

@@ -16,6 +16,7 @@ from core.evaluation.engine import Decide, Engine, Program
 from core.evaluation.result import ErrorCode, Result
 from core.evaluation.rows import Ask, Row, together
 from core.snapshot.document import Snapshot
+from readserver.tallies import Tallies, Tally
 
 _LARGEST_VARIANTS: Final = 1_000  # characters
 _DETAILS: Final = "this flag splits by an attribute that the context does not have"
@@ -33,10 +34,12 @@ class Evaluations:
         "_programs",
         "_snapshot",
         "_tail",
+        "_tallies",
+        "bulk_tally",
         "finished",
     )
 
-    def __init__(self, snapshot: Snapshot, engine: Engine, kind: KeyKind) -> None:
+    def __init__(self, snapshot: Snapshot, engine: Engine, kind: KeyKind, tallies: Tallies) -> None:
         self._snapshot = snapshot
         self._programs = engine.programs
         self._is_server = kind is KeyKind.SERVER
@@ -48,8 +51,11 @@ class Evaluations:
         self._decisions: dict[str, Decide] = {key: p.decide for key, p in seen.items()}
         # By the identity of the result, which the engine keeps as long as it lives itself.
         self._fragments: dict[int, bytes] = {}
-        # The fast lane's: status and bytes of whole answers for one flag, by the same identity.
-        self.finished: dict[int, tuple[int, bytes]] = {}
+        # The fast lane's: status and bytes of whole answers for one flag, and what counts
+        # them, by the same identity.
+        self.finished: dict[int, tuple[int, bytes, Tally]] = {}
+        self._tallies = tallies
+        self.bulk_tally = tallies.bulk[kind]
         self._tail = self._made_tail()
         self._head, self._asks = self._prepared(list(seen.values()))
 
@@ -73,6 +79,10 @@ class Evaluations:
         """None for a flag that this key does not see."""
         decide = self._decisions.get(key)
         return decide(context) if decide is not None else None
+
+    def tally(self, result: Result) -> Tally:
+        """What counts how often one flag was asked for, with this end."""
+        return self._tallies.of(result)
 
     def results(self, context: Context) -> Iterator[Result]:
         """For all flags."""

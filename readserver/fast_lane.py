@@ -209,13 +209,15 @@ class Lane:
         entry = self._by_path[head.route].get(head.credential)
         if entry is None or head.query not in entry.queries or time() >= entry.expires_at:
             return None
-        answer = entry.variants.gzip
+        variants = entry.variants
+        answer = variants.gzip
         if answer is None or head.accepted is None or not accepts_gzip(head.accepted):
-            answer = entry.variants.identity
+            answer = variants.identity
         if head.known is not None and head.known != answer.etag:
             return None
         if entry.limited is not None and not self._may_ask(entry.limited, head, client):
             return None
+        variants.tally.number += 1
         self._counts.responses[head.route, 200 if head.known is None else 304] += 1
         if head.known is None:
             self._counts.memory_hits += 1
@@ -239,9 +241,13 @@ class Lane:
             result = evaluations.evaluate(head.key, context)
             finished = evaluations.finished.get(id(result))
             if finished is None:
-                finished = self._finished(head, admitted, context)
-                evaluations.finished[id(result)] = finished
-            status, rest = finished
+                status, rest = self._finished(head, admitted, context)  # which counts itself
+                if result is not None:
+                    tally = evaluations.tally(result)
+                    evaluations.finished[id(result)] = status, rest, tally
+            else:
+                status, rest, tally = finished
+                tally.number += 1
         else:
             status, rest = self._finished(head, admitted, context)
         self._counts.responses[head.route, status] += 1

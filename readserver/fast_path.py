@@ -131,6 +131,7 @@ class FastPath:
                     # Once refused it takes nothing; the slow path then says so.
                     entry.limited is None or self._take(entry.limited, scope)
                 ):
+                    entry.variants.tally.number += 1
                     if if_none_match is None:
                         self._counts.memory_hits += 1
                         self._counts.responses[path, 200] += 1

@@ -34,6 +34,8 @@ class Counts:
     failed_checks: int = 0
     stream_events: int = 0
     streams_dropped: int = 0  # whose client did not read
+    usage_flushes: int = 0
+    usage_failures: int = 0
     turns_given_up: int = 0  # waits for another reader's copy that never came
     hits: Counter[str] = field(default_factory=Counter)  # by source, beside those of the fast path
     wrong_keys: Counter[str] = field(default_factory=Counter)  # by what is wrong
@@ -69,6 +71,8 @@ _COUNTERS = (
     ("checks", "Checks of the revisions in Postgres"),
     ("failed_checks", "Checks that could not reach Postgres"),
     ("stream_events", "Streams told of a change"),
+    ("usage_flushes", "Commands that added to the usage counts in Redis"),
+    ("usage_failures", "Environments whose usage counts Redis did not take; they are sent again"),
     ("streams_dropped", "Streams that ended because nobody read them"),
 )
 

@@ -17,12 +17,13 @@ READER: Final = "flagctl_reader"
 
 # A command inside a script is checked as if the script's caller had sent it.
 _SCRIPT: Final = ("eval", "type", "del", "hmget", "hset", "expire")
+_USAGE: Final = ("hlen",)  # what is counted: readers add to it, commands read it
 # Of receipts and leases, one has what looks at them, the other what writes them.
-_WRITES: Final = (*_SCRIPT, "publish", "zrevrange")
+_WRITES: Final = (*_SCRIPT, "publish", "zrevrange", *_USAGE, "hgetall")
 _RECEIPTS: Final = ("time", "hdel", "zadd", "zrem", "zremrangebyscore")
 # PING tells a dead subscription from a quiet one; the name shows who it is in CLIENT LIST.
 _READS: Final = (
-    *(*_SCRIPT, *_RECEIPTS, "hexists", "set", "get", "pttl"),
+    *(*_SCRIPT, *_RECEIPTS, *_USAGE, "hincrby", "hexists", "set", "get", "pttl"),
     *("subscribe", "ping", "client|setname"),
 )
 # AUTH and HELLO are everybody's. Databases have no rules of their own, so SELECT opens them all.

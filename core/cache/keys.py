@@ -1,5 +1,6 @@
 """What flagctl's keys in Redis are called."""
 
+from datetime import date
 from typing import Final
 
 FORMAT: Final = 3  # of the bytes in an entry: that of core/snapshot/codec.py
@@ -21,6 +22,16 @@ def snapshot_key(environment_id: str) -> str:
 def lease_key(environment_id: str) -> str:
     """Who of the readers loads the environment at the moment, for all of them."""
     return f"flagctl:{{{environment_id}}}:{FORMAT}:lease"
+
+
+def usage_key(environment_id: str, day: date) -> str:
+    """What was asked of the environment on a day, by UTC: a hash of names and numbers."""
+    return f"flagctl:{{{environment_id}}}:{FORMAT}:usage-{day.isoformat()}"
+
+
+def usage_began_key(environment_id: str) -> str:
+    """Since when that is counted without a pause."""
+    return f"flagctl:{{{environment_id}}}:{FORMAT}:usage-began"
 
 
 def reader_key(reader_id: str) -> str:

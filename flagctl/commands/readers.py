@@ -21,37 +21,23 @@ def readers() -> None:
     flagctl readers
     flagctl readers -o json
     """
+    from core.cache.receipts import live_readers
     from core.queries.environments import environment_versions
+    from flagctl.asking_redis import ask
 
     here = current()
     address = here.settings.require("redis_url")
     with here.reading() as session:
         epoch, environments = environment_versions(session)
+    ids = [environment.id for environment in environments]
     found = [
         _document(receipt, environments)
-        for receipt in _live(address, [environment.id for environment in environments])
+        for receipt in ask(address, lambda client: live_readers(client, ids))
         # Others are another installation's in the same Redis, or serve other organizations alone.
         if receipt.serves or (receipt.epoch == epoch and not receipt.holds)
     ]
     found.sort(key=lambda reader: (reader["host"], reader["pid"]))
     here.show({"readers": found}, lambda: _print(found))
-
-
-def _live(address: Any, environment_ids: list[str]) -> list["Receipt"]:
-    import redis
-
-    from core.cache.clients import open_client
-    from core.cache.invalidation import reason
-    from core.cache.receipts import live_readers
-    from core.errors import UnavailableError
-
-    try:
-        with open_client(address, timeout=2) as client:
-            return live_readers(client, environment_ids)
-    except (redis.RedisError, OSError, ValueError) as error:
-        raise UnavailableError(
-            reason(error), hint="look at FLAGCTL_REDIS_URL, and whether Redis runs"
-        ) from None
 
 
 def _document(receipt: "Receipt", environments: list["EnvironmentVersion"]) -> dict[str, Any]:

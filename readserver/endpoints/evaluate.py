@@ -125,10 +125,12 @@ class EvaluateEndpoint:
             result = evaluations.evaluate(key, context)
             if result is None:
                 raise HTTPException(404, f"there is no flag {key!r}")
+            evaluations.tally(result).number += 1
             if self._counts.evaluations.is_wanted:
                 self._count(admitted, [result])
             status = 400 if result.error is ErrorCode.TARGETING_KEY_MISSING else 200
             return self._finished(status, evaluations.fragment(result), admitted)
+        prepared.evaluations[grant.kind].bulk_tally.number += 1
         streams = self._announcements.of(prepared.snapshot, grant) if route == BULK else b""
         etag = context_answers.etag(route, prepared, grant.kind, context, streams)
         packs = accepted is not None and accepts_gzip(accepted)

@@ -7,13 +7,13 @@ from starlette.types import Scope, Send
 
 from core.auth.api_keys import KeyKind
 from core.errors import ForbiddenError
-from core.snapshot.document import Snapshot
 from readserver import auth
 from readserver.access import admit, joined, staleness
 from readserver.answers import (
     SNAPSHOT,
     Answer,
     Header,
+    Prepared,
     Variants,
     not_modified_headers,
     prepare_snapshot,
@@ -69,9 +69,10 @@ class ServedEndpoint:
         found, grant, credential = admitted.found, admitted.grant, admitted.credential
         changes = self._memo.changes
         if path == SNAPSHOT:
-            variants = await self._snapshot(found.prepared.snapshot, grant.kind)
+            variants = await self._snapshot(found.prepared, grant.kind)
         else:
             variants = found.prepared.answers[path, grant.kind]
+        variants.tally.number += 1
         stale = staleness(self._truth)
         # A snapshot's answer is waited for, and may be an older one by now.
         if not stale and auth.is_canonical(credential) and changes == self._memo.changes:
@@ -85,11 +86,13 @@ class ServedEndpoint:
         message = start(200, answer.headers, found.source, *stale)
         return 200, answer.body, message["headers"]
 
-    async def _snapshot(self, snapshot: Snapshot, kind: KeyKind) -> Variants:
-        """From then on the memo has it, for this key."""
+    async def _snapshot(self, prepared: Prepared, kind: KeyKind) -> Variants:
+        """From then on the memo has it, for this key. It is counted as an answer with all flags:
+        what is evaluated with it nobody says here."""
         if kind is not KeyKind.SERVER:
             raise ForbiddenError("this takes a server key", hint="a client key sees results alone")
-        return await asyncio.to_thread(prepare_snapshot, snapshot, vary=self._vary)
+        tally = prepared.evaluations[kind].bulk_tally
+        return await asyncio.to_thread(prepare_snapshot, prepared.snapshot, tally, vary=self._vary)
 
 
 def _negotiate(variants: Variants, headers: list[Header]) -> Answer:

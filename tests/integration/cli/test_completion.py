@@ -86,6 +86,8 @@ def test_flag_keys_in_each_shell(shop: CommandLine, shell: str, answer: str) -> 
         ("flagctl rule add d", ["dark_mode"]),
         ("flagctl create new_", []),
         ("flagctl show zzz", []),
+        ("flagctl usage d", ["dark_mode"]),
+        ("flagctl stale --env dev -e st", ["staging"]),
         ("flagctl se", ["set", "segment", "serve"]),
     ],
 )

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from core.auth.api_keys import KeyKind
 from tests.support.command_lines import CommandLine
+from tests.support.usage import add
 
 FOLDER = Path(__file__).parents[2] / "golden"
 _MASKS = (
     (r'"version": "[0-9a-f]{12}"', '"version": "VERSION"'),  # of the salt, too
+    (r'"\d{4}-\d\d-\d\d"', '"DAY"'),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
     (r'("(?:entity_key|id)": )"[0-9a-f]{8}"', r'\1"KEY_ID"'),
@@ -37,6 +40,7 @@ _COMMANDS = {
     "set-again": ("set", "new_checkout", "--env", "prod"),
     "set-dry-run": ("set", "new_checkout", "off", "--env", "prod", "--dry-run"),
     "set-default": ("set", "new_checkout", "on", "--default"),
+    "stale": ("stale",),
     "show": ("show", "new_checkout"),
     "list": ("list",),
     "config-get": ("config", "get", "checkout_timeout", "--env", "prod"),
@@ -65,6 +69,8 @@ _COMMANDS = {
     "who-can": ("who-can", "set", *_PROD),
     "org-show": ("org", "show"),
     "update": ("update", "new_checkout", "--owner", "shop"),
+    "usage": ("usage", *_PROD),
+    "usage-key": ("usage", "new_checkout", *_PROD),
     "archive": ("archive", "new_checkout"),
 }
 _ERRORS = {
@@ -101,6 +107,7 @@ def compare(name: str, text: str) -> None:
 def prepared(cli: CommandLine) -> CommandLine:
     for words in _PREPARATION:
         cli.ok(*words)
+    add(cli.installation, {("new_checkout", "on"): 3, KeyKind.SERVER: 5})
     return cli
 
 

@@ -9,7 +9,9 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from core import clock
 from core.auth.api_keys import KeyKind
+from core.evaluation.engine import Engine
 from core.snapshot.document import KeyGrant, Served
 from readserver import fast_lane
 from readserver.access import Admitted
@@ -31,6 +33,7 @@ from tests.support.snapshots import flag, snapshot
 PREPARED = prepare(
     snapshot(served=Served((flag("dark_mode", client_visible=True), flag("hidden")), ()))
 )
+PROGRAM = Engine(PREPARED.snapshot.served.flags, at=clock.now()).programs["dark_mode"]
 GET = b"GET /v1/flags HTTP/1.1\r\nHost: x\r\nAuthorization: key\r\n\r\n"
 POST = b"POST /ofrep/v1/evaluate/flags/dark_mode HTTP/1.1\r\nX-API-Key: key\r\n"
 OTHER = GET.replace(b"flags", b"other")
@@ -158,6 +161,21 @@ def test_no_scope_and_no_task() -> None:
         }
         assert world.transport.written[1].endswith(b"}")
         assert b"x-cache: memory\r\n" in world.transport.written[1]
+
+    on_loop(test)
+
+
+def test_what_it_answers_is_counted() -> None:
+    async def test() -> None:
+        world, evaluations = World(), PREPARED.evaluations[KeyKind.SERVER]
+        single, bulk = evaluations.tally(PROGRAM.decide({})), evaluations.bulk_tally
+        before = single.number, bulk.number
+        etag = PREPARED.answers[FLAGS, KeyKind.SERVER].identity.etag
+        known = GET[:-2] + b"If-None-Match: " + etag + b"\r\n\r\n"
+        configs = GET.replace(b"flags", b"configs")
+        for request in (ONE, ONE * 3, GET, GET * 2, known, configs, ONE):
+            assert world.ask(request) == request.count(b"HTTP/1.1")
+        assert (single.number - before[0], bulk.number - before[1]) == (5, 4)
 
     on_loop(test)
 

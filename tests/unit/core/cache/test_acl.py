@@ -2,9 +2,10 @@
 
 import hashlib
 import re
+from datetime import date
 from fnmatch import fnmatchcase
 
-from core.cache import acl, keys, receipts, scripts
+from core.cache import acl, keys, receipts, scripts, usage
 from core.notifications import CHANNEL
 
 
@@ -20,9 +21,9 @@ def called(*texts: str) -> set[str]:
 
 def test_scripts_may_call_what_they_call() -> None:
     shared = called(scripts.PUT_IF_NEWER)
-    looks = called(receipts.LIST, receipts.READ_SHORT)
+    looks = called(receipts.LIST, receipts.READ_SHORT, usage.READ_DAY)
     assert commands(acl.writer()) == {*shared, *looks, "eval", "publish"}
-    own = called(scripts.CLAIM, scripts.RELEASE, receipts.ANNOUNCE, receipts.LEAVE)
+    own = called(*(scripts.CLAIM, scripts.RELEASE, receipts.ANNOUNCE, receipts.LEAVE, usage.ADD))
     assert commands(acl.reader()) == {
         *(shared | own),
         *("eval", "subscribe", "ping", "client|setname"),
@@ -31,7 +32,9 @@ def test_scripts_may_call_what_they_call() -> None:
 
 def test_every_key_fits_and_others_do_not() -> None:
     own = "0123456789abcdef"
-    for key in (keys.snapshot_key(own), keys.lease_key(own), keys.reader_key(own), keys.READERS):
+    counted = keys.usage_key(own, date(2026, 1, 31)), keys.usage_began_key(own)
+    copies = keys.snapshot_key(own), keys.lease_key(own)
+    for key in (*copies, *counted, keys.reader_key(own), keys.READERS):
         assert fnmatchcase(key, keys.PATTERN)
     assert not fnmatchcase("flagctl:0123456789abcdef:1:snapshot", keys.PATTERN)
 
