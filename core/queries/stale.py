@@ -57,9 +57,12 @@ class Candidates:
     flags: list[Candidate]
 
 
-def candidates(session: Session, environment_keys: Sequence[str], now: datetime) -> Candidates:
+def candidates(
+    session: Session, environment_keys: Sequence[str], now: datetime, *, settled_by: datetime
+) -> Candidates:
     """In these environments, or in all of the organization; four questions, and one for each that
-    is named. Raises NotFoundError for an unknown one."""
+    is named. What was changed after `settled_by` may not stay as it is. Raises NotFoundError for an
+    unknown environment."""
     rows = [find_environment(session, key) for key in dict.fromkeys(environment_keys)]
     rows = rows or environments(session)
     flags = session.execute(
@@ -89,6 +92,7 @@ def candidates(session: Session, environment_keys: Sequence[str], now: datetime)
                 changed_at=max(flag.updated_at, changed.get(flag.id, flag.updated_at)),
                 required=flag.key in required,
                 now=now,
+                settled_by=settled_by,
             )
             for flag in flags
         ],
@@ -139,13 +143,15 @@ def _candidate(
     changed_at: datetime,
     required: bool,
     now: datetime,
+    settled_by: datetime,
 ) -> Candidate:
     found = [result for result in constants if result is not None and result.error is None]
     same = len(found) == len(constants) > 0 and len(set(map(_value, found))) == 1
     names = {result.variant for result in found} if same else set()
+    settled = found if same and changed_at <= settled_by else []
     return Candidate(
         key=flag.key,
-        reasons=tuple(_reasons(flag, found if same else [], names, now)),
+        reasons=tuple(_reasons(flag, settled, names, now)),
         variant=names.pop() if len(names) == 1 else None,
         owner=flag.owner,
         tags=flag.tags,
@@ -159,8 +165,8 @@ def _candidate(
 
 
 def _reasons(flag: Row[Any], same: list[Result], names: set[str], now: datetime) -> Iterator[Why]:
-    """`same` are the results where all are worth the same. An expired flag is off for everybody by
-    that alone; one that is meant to stay may well be constant."""
+    """`same` are the results where all are worth the same, and have been for a while. An expired
+    flag is off for everybody by that alone; one that is meant to stay may well be constant."""
     if has_expired(flag.expires_at, now):
         yield Why.EXPIRED
     elif same and not flag.permanent:

@@ -32,6 +32,14 @@ def stale(
         str,
         typer.Option("--unused-for", metavar="DURATION", help="How long a flag is not asked for."),
     ] = "30d",
+    unchanged_for: Annotated[
+        str,
+        typer.Option(
+            "--unchanged-for",
+            metavar="DURATION",
+            help="How long a flag that is the same for everybody was not changed.",
+        ),
+    ] = "7d",
     check: Annotated[bool, typer.Option("--check", help="Exit 8 if there is any.")] = False,
 ) -> None:
     """List the flags that may be cleaned up, with the reasons.
@@ -52,10 +60,11 @@ def stale(
     from flagctl.unused import uses
 
     here, now, window = current(), clock.now(), parse_duration(unused_for)
+    settled_by = now - parse_duration(unchanged_for)
     if window.days >= KEPT_DAYS:
         raise InvalidInputError(f"use is on record for less than {KEPT_DAYS} days")
     with here.reading() as session:
-        known = candidates(session, env or (), now)
+        known = candidates(session, env or (), now, settled_by=settled_by)
     used = uses(here.settings.redis_url, known.environments, since=now - window, now=now)
     found = [document for flag in known.flags if (document := _document(flag, used))["reasons"]]
     here.show(found, lambda: _print(found))

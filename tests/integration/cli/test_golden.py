@@ -40,7 +40,7 @@ _COMMANDS = {
     "set-again": ("set", "new_checkout", "--env", "prod"),
     "set-dry-run": ("set", "new_checkout", "off", "--env", "prod", "--dry-run"),
     "set-default": ("set", "new_checkout", "on", "--default"),
-    "stale": ("stale",),
+    "stale": ("stale", "--unchanged-for", "0s"),
     "show": ("show", "new_checkout"),
     "list": ("list",),
     "config-get": ("config", "get", "checkout_timeout", "--env", "prod"),

@@ -11,6 +11,7 @@ from core.models import Flag
 from tests.support.command_lines import CommandLine
 from tests.support.usage import add, age
 
+SETTLED = ("--unchanged-for", "0s")  # what was changed just now counts as well
 EVERYWHERE = ("dev", "staging", "prod")
 LAYOUT = ("--type", "string", "--variant", 'a="a"', "--variant", 'b="b"')
 FIELDS = [
@@ -20,7 +21,7 @@ FIELDS = [
 
 
 def reasons(cli: CommandLine, *arguments: str) -> dict[str, list[str]]:
-    ran = cli.run("stale", *arguments, "-o", "json")
+    ran = cli.run("stale", *SETTLED, *arguments, "-o", "json")
     assert ran.code == 0, ran
     return {flag["key"]: flag["reasons"] for flag in ran.json()}
 
@@ -135,7 +136,7 @@ def shop(cli: CommandLine) -> CommandLine:
 
 def test_unused(shop: CommandLine) -> None:
     counted(shop)
-    ran = shop.run("stale", "-o", "json")
+    ran = shop.run("stale", *SETTLED, "-o", "json")
     assert ran.stderr == "", "all is known"
     unused = {"banner": ["unused"], "checkout": ["unused"], "kill_switch": ["unused"]}
     assert reasons(shop) == unused
@@ -152,25 +153,25 @@ def test_unused(shop: CommandLine) -> None:
 def test_answers_with_all_flags_say_nothing(shop: CommandLine) -> None:
     counted(shop)
     add(shop.installation, {KeyKind.CLIENT: 1}, days_ago=2)
-    ran = shop.run("stale", "-o", "json")
+    ran = shop.run("stale", *SETTLED, "-o", "json")
     assert {flag["key"] for flag in ran.json()} == {"checkout", "kill_switch"}
     said = "note: not asked for by key, but in answers with all flags that client keys got: 1 more"
     assert said in ran.stderr
     assert "banner" in reasons(shop, "--unused-for", "1h"), "not that lately"
     assert "unused" in reasons(shop, "--env", "dev")["banner"], "not there"
     add(shop.installation, {KeyKind.SERVER: 1}, environment="dev", days_ago=2)
-    ran = shop.run("stale")
+    ran = shop.run("stale", *SETTLED)
     assert ran.stdout == ""
     assert "no flag may be cleaned up\nnote: not asked for" in ran.stderr
     assert "client and server keys got: 3 more" in ran.stderr
 
 
 def test_counted_for_too_short_a_time(shop: CommandLine) -> None:
-    ran = shop.run("stale", "--env", "prod", "-o", "json")
+    ran = shop.run("stale", *SETTLED, "--env", "prod", "-o", "json")
     assert [flag["reasons"] for flag in ran.json()] == [["rolled_out"], ["rolled_out"]]
     assert "note: nothing is counted in prod: what is unused cannot be said" in ran.stderr
     counted(shop, "prod", days_ago=2)
-    ran = shop.run("stale", "--env", "prod")
+    ran = shop.run("stale", *SETTLED, "--env", "prod")
     assert ran.code == 0
     assert "unused" not in ran.stdout
     assert "note: prod is counted since 20" in ran.stderr
@@ -189,25 +190,35 @@ def test_what_another_flag_requires_is_asked_unseen(shop: CommandLine) -> None:
 @pytest.mark.parametrize("address", ["", "redis://127.0.0.1:1/0"])
 def test_without_redis_the_other_reasons_are_shown(shop: CommandLine, address: str) -> None:
     counted(shop)
-    ran = shop.run("stale", "--env", "prod", "-o", "json", FLAGCTL_REDIS_URL=address)
+    ran = shop.run("stale", *SETTLED, "--env", "prod", "-o", "json", FLAGCTL_REDIS_URL=address)
     assert ran.code == 0
     assert {tuple(flag["reasons"]) for flag in ran.json()} == {("rolled_out",)}
     assert "what is unused cannot be said" in ran.stderr
     assert ran.stderr.count("note: ") == 1
 
 
+def test_what_was_changed_lately_may_not_stay(cli: CommandLine) -> None:
+    cli.ok("create", "checkout", "--default", "on")
+    cli.ok("create", "banner")
+    assert reasons(cli) == {"checkout": ["rolled_out"], "banner": ["same"]}
+    for arguments in ((), ("--unchanged-for", "1h")):
+        ran = cli.run("stale", *arguments, "--check", "-o", "json")
+        assert (ran.code, ran.json()) == (0, [])
+    assert "'soon' is no duration" in cli.fails(2, "stale", "--unchanged-for", "soon")
+
+
 def test_the_shape_and_check(shop: CommandLine) -> None:
     counted(shop)
-    ran = shop.run("stale", "--env", "prod", "--check", "-o", "json")
+    ran = shop.run("stale", *SETTLED, "--env", "prod", "--check", "-o", "json")
     assert ran.code == 8
     assert [list(flag) for flag in ran.json()] == [FIELDS] * 3
     assert ran.json()[0]["variant"] == "on"
     assert ran.error()["message"] == "3 flags may be cleaned up"
-    ran = shop.run("stale", "--check", "--env", "prod")
+    ran = shop.run("stale", *SETTLED, "--check", "--env", "prod")
     assert (ran.code, "rolled out, unused" in ran.stdout) == (8, True)
     for key in EVERYWHERE:
         add(shop.installation, {KeyKind.SERVER: 1}, environment=key)
-    assert shop.run("stale", "--check").code == 0
+    assert shop.run("stale", *SETTLED, "--check").code == 0
 
 
 def test_what_is_wrong(shop: CommandLine) -> None:
@@ -216,13 +227,13 @@ def test_what_is_wrong(shop: CommandLine) -> None:
     assert "less than 90 days" in shop.fails(2, "stale", "--unused-for", "90d")
     assert "there is no token" in shop.fails(3, "stale", FLAGCTL_TOKEN="")
     viewer = shop.as_(shop.installation.token_for("viewer"))
-    assert viewer.run("stale").code == 0
+    assert viewer.run("stale", *SETTLED).code == 0
 
 
 def test_an_organization_without_environments(cli: CommandLine) -> None:
     cli.ok("create", "checkout")
     for key in EVERYWHERE:
         cli.ok("env", "delete", key, "--yes")
-    ran = cli.run("stale", "-o", "json")
+    ran = cli.run("stale", *SETTLED, "-o", "json")
     assert (ran.code, ran.json()) == (0, [])
     assert "there is no environment" in ran.stderr
