@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from core import settings
+from core import setting_files
 from core.errors import InvalidInputError, NotFoundError
 from core.names import closest
 
@@ -56,7 +56,7 @@ def use(files: Sequence[Path], name: str) -> list[Path]:
         raise NotFoundError(
             f"there is no context {name!r}",
             hint=closest(name, known)
-            or f"contexts are tables [contexts.NAME] in {settings.FILE_NAME}",
+            or f"contexts are tables [contexts.NAME] in {setting_files.FILE_NAME}",
         )
     changes = [(path, _read(path)) for path in having]
     changed = [(path, _with_context(path, old, name)) for path, old in changes]

@@ -1,9 +1,10 @@
-"""Settings that are more than a text: numbers with bounds, origins, networks.
+"""Which settings there are, and what each may be: texts, numbers with bounds, origins, networks.
 
 Each parser raises ValueError that says what the value has to be.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final
@@ -77,3 +78,109 @@ def check_public_url(text: str) -> None:
 
 def _items(text: str) -> list[str]:
     return [item.strip() for item in text.split(",")]
+
+
+SECRETS: Final = frozenset(
+    {
+        "database_url",
+        "owner_database_url",
+        "reader_database_url",
+        "listen_database_url",
+        "redis_url",
+        "token",
+        "api_key",
+        "key_passphrase",
+    }
+)
+TEXTS: Final = frozenset(
+    {
+        "token_file",
+        "key_folder",
+        "last_good_folder",
+        "org",
+        "env",
+        "output",
+        "role_prefix",
+        "listen",
+        "admin_listen",
+        "public_url",
+        "log_level",
+        "fast_lane",
+        "traces",
+        "usage",
+        "login_issuer",
+        "login_client_id",
+        "login_audience",
+    }
+)
+NUMBERS: Final = {
+    "check_interval": Bounds(0.05, 3_600, "seconds"),
+    "client_rate": Bounds(0.01, 100_000, "requests a second"),
+    "client_burst": Bounds(1, 100_000, "requests"),
+    "header_timeout": Bounds(0.05, 600, "seconds"),
+    "header_bytes": Bounds(4_096, 1_048_576, "bytes", whole=True),
+    "metrics_environments": Bounds(0, 10_000, "environments"),
+    "metrics_evaluations": Bounds(0, 100_000, "series"),
+    "body_timeout": Bounds(0.05, 3_600, "seconds"),
+    # What may be written; at most what readers take (core/evaluation/limits.py).
+    "condition_depth": Bounds(1, 64, "levels", whole=True),
+    "condition_parts": Bounds(1, 10_000, "conditions", whole=True),
+    "list_values": Bounds(1, 100_000, "values", whole=True),
+    "flag_rules": Bounds(1, 10_000, "rules", whole=True),
+    # What a reader takes with a question.
+    "context_depth": Bounds(1, 64, "levels", whole=True),
+    "context_bytes": Bounds(1_024, 16_777_216, "bytes", whole=True),
+    "stream_limit": Bounds(0, 1_000_000, "streams", whole=True),
+    "stream_key_limit": Bounds(0, 1_000_000, "streams", whole=True),
+    "stream_heartbeat": Bounds(0.05, 600, "seconds"),
+    "stream_rate": Bounds(1, 1_000_000, "streams a second"),
+    "max_connections": Bounds(1, 1_000_000, "connections", whole=True),
+    "max_environments": Bounds(1, 1_000_000, "environments", whole=True),
+    "usage_interval": Bounds(0.05, 3_600, "seconds"),
+    "workers": Bounds(1, 256, "processes", whole=True),
+}
+LISTS: Final[dict[str, Callable[[str], tuple[Any, ...]]]] = {
+    "cors_origins": origins,
+    "trusted_proxies": networks,
+}
+NAMES: Final = SECRETS | TEXTS | NUMBERS.keys() | LISTS.keys()
+_OUTPUTS: Final = ("table", "json", "yaml")
+_LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+_SWITCH: Final = ("on", "off")
+
+
+def parse(name: str, raw: Any) -> Any:
+    """The value of a setting, as it is used; a secret in clear."""
+    if name in NUMBERS:
+        return NUMBERS[name].parse(raw)
+    if not isinstance(raw, str) or not raw:
+        raise ValueError("it is a text that is not empty")
+    if name in LISTS:
+        return LISTS[name](raw)
+    if name == "output" and raw not in _OUTPUTS:
+        raise ValueError(f"it is one of {', '.join(_OUTPUTS)}")
+    if name == "log_level" and raw not in _LOG_LEVELS:
+        raise ValueError(f"it is one of {', '.join(_LOG_LEVELS)}")
+    if name in ("fast_lane", "traces", "usage") and raw not in _SWITCH:
+        raise ValueError(f"it is one of {', '.join(_SWITCH)}")
+    if name in ("listen", "admin_listen"):
+        parse_address(raw)
+    if name == "public_url":
+        check_public_url(raw)
+        return raw.rstrip("/")
+    if name.endswith("database_url") and not raw.startswith(("postgresql://", "postgres://")):
+        raise ValueError("it starts with postgresql://")
+    if name == "redis_url" and not raw.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("it starts with redis://, rediss:// or unix://")
+    if name == "role_prefix" and not (raw.isascii() and raw.isidentifier() and len(raw) <= 40):
+        raise ValueError("it is a word of letters, digits and _, at most 40 characters")
+    return raw
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """HOST:PORT as its two parts; an IPv6 host stands in brackets. Raises ValueError."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ValueError("it is HOST:PORT, as in 127.0.0.1:8000")
+    return host, int(port)

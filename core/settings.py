@@ -4,21 +4,23 @@ Order: environment, `.flagctl/config.toml` in this directory or the nearest pare
 `$XDG_CONFIG_HOME/flagctl/config.toml`. Options of a command come before all of them.
 """
 
-import os
-import stat
-import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from core.errors import InvalidInputError, NotFoundError, UnauthenticatedError
-from core.setting_values import Bounds, Network, check_public_url, networks, origins
+from core.setting_files import (
+    FILE_NAME,
+    PREFIX,
+    PROJECT_FOLDER,
+    Source,
+    files,
+    from_environment,
+    from_file,
+)
+from core.setting_values import SECRETS, Network, parse
 
-PROJECT_FOLDER: Final = ".flagctl"
-FILE_NAME: Final = "config.toml"
-ENVIRONMENT: Final = "the environment"
-_PREFIX: Final = "FLAGCTL_"
 # Where libpq takes a password from when an address has none; a password file names its hosts.
 _LIBPQ_PASSWORDS: Final = ("PGPASSWORD", "PGSERVICE")
 
@@ -36,104 +38,6 @@ class Secret:
         return "Secret(…)"
 
     __str__ = __repr__
-
-
-SECRETS: Final = frozenset(
-    {
-        "database_url",
-        "owner_database_url",
-        "reader_database_url",
-        "listen_database_url",
-        "redis_url",
-        "token",
-        "api_key",
-        "key_passphrase",
-    }
-)
-TEXTS: Final = frozenset(
-    {
-        "token_file",
-        "key_folder",
-        "last_good_folder",
-        "org",
-        "env",
-        "output",
-        "role_prefix",
-        "listen",
-        "admin_listen",
-        "public_url",
-        "log_level",
-        "fast_lane",
-        "traces",
-        "usage",
-        "login_issuer",
-        "login_client_id",
-        "login_audience",
-    }
-)
-NUMBERS: Final = {
-    "check_interval": Bounds(0.05, 3_600, "seconds"),
-    "client_rate": Bounds(0.01, 100_000, "requests a second"),
-    "client_burst": Bounds(1, 100_000, "requests"),
-    "header_timeout": Bounds(0.05, 600, "seconds"),
-    "header_bytes": Bounds(4_096, 1_048_576, "bytes", whole=True),
-    "metrics_environments": Bounds(0, 10_000, "environments"),
-    "metrics_evaluations": Bounds(0, 100_000, "series"),
-    "body_timeout": Bounds(0.05, 3_600, "seconds"),
-    # What may be written; at most what readers take (core/evaluation/limits.py).
-    "condition_depth": Bounds(1, 64, "levels", whole=True),
-    "condition_parts": Bounds(1, 10_000, "conditions", whole=True),
-    "list_values": Bounds(1, 100_000, "values", whole=True),
-    "flag_rules": Bounds(1, 10_000, "rules", whole=True),
-    # What a reader takes with a question.
-    "context_depth": Bounds(1, 64, "levels", whole=True),
-    "context_bytes": Bounds(1_024, 16_777_216, "bytes", whole=True),
-    "stream_limit": Bounds(0, 1_000_000, "streams", whole=True),
-    "stream_key_limit": Bounds(0, 1_000_000, "streams", whole=True),
-    "stream_heartbeat": Bounds(0.05, 600, "seconds"),
-    "stream_rate": Bounds(1, 1_000_000, "streams a second"),
-    "max_connections": Bounds(1, 1_000_000, "connections", whole=True),
-    "max_environments": Bounds(1, 1_000_000, "environments", whole=True),
-    "usage_interval": Bounds(0.05, 3_600, "seconds"),
-    "workers": Bounds(1, 256, "processes", whole=True),
-}
-LISTS: Final[dict[str, Callable[[str], tuple[Any, ...]]]] = {
-    "cors_origins": origins,
-    "trusted_proxies": networks,
-}
-NAMES: Final = SECRETS | TEXTS | NUMBERS.keys() | LISTS.keys()
-_OUTPUTS: Final = ("table", "json", "yaml")
-_LOG_LEVELS: Final = ("debug", "info", "warning", "error")
-_SWITCH: Final = ("on", "off")
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where settings came from: the environment, or one file (and context in it)."""
-
-    name: str
-    folder: Path | None = None
-    confined: bool = False  # a project's file: the files it names lie in its folder
-    values: Mapping[str, Any] = field(default_factory=dict, repr=False)  # secrets in clear
-    context: str | None = None
-
-    def file(self, name: str) -> Path:
-        """A file that a setting names. A project's settings name files of their own folder only:
-        a cloned repository must not read one's token, wherever it lies.
-        """
-        try:
-            path = (self.folder or Path()) / Path(name).expanduser()
-            inside = not self.confined or path.resolve().is_relative_to(
-                (self.folder or Path()).resolve()
-            )
-        except (OSError, RuntimeError, ValueError):
-            raise InvalidInputError(f"{name!r} in {self.name} is no path") from None
-        if not inside:
-            raise UnauthenticatedError(
-                f"{self.name} names a file outside its folder: {name}",
-                hint="put it into that folder, or name it in the environment",
-            )
-        return path
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +112,7 @@ class Settings:
         value: Secret | None = getattr(self, name)
         if value is None:
             raise InvalidInputError(
-                f"{_PREFIX}{name.upper()} is not set",
+                f"{PREFIX}{name.upper()} is not set",
                 hint=f"set it, or put {name} into {PROJECT_FOLDER}/{FILE_NAME}; "
                 "`flagctl dev` makes a complete installation to try",
             )
@@ -227,7 +131,7 @@ class Settings:
         if self.token is None and self.token_file is None:
             raise UnauthenticatedError(
                 "there is no token",
-                hint=f"set {_PREFIX}TOKEN or {_PREFIX}TOKEN_FILE; "
+                hint=f"set {PREFIX}TOKEN or {PREFIX}TOKEN_FILE; "
                 "`flagctl init` and `flagctl token issue` print one",
             )
         token_source, address_source = self.sources[name], self.sources.get("database_url")
@@ -258,7 +162,7 @@ class Settings:
         a project's file: whoever wrote it could have foreigners log in for them.
         """
         value: str | None = getattr(self, name)
-        variable = f"{_PREFIX}{name.upper()}"
+        variable = f"{PREFIX}{name.upper()}"
         if value is None:
             raise InvalidInputError(f"{variable} is not set", hint=f"set it, or pass {option}")
         if self.sources[name].confined:
@@ -309,11 +213,11 @@ def load(environ: Mapping[str, str], directory: Path, *, context: str | None = N
     """Read all sources. Raises InvalidInputError that lists every fault at once."""
     faults: list[str] = []
     warnings: list[str] = []
-    sources = [Source(ENVIRONMENT, values=_from_environment(environ, faults))]
-    wanted = context or environ.get(f"{_PREFIX}CONTEXT") or None
+    sources = [from_environment(environ, faults)]
+    wanted = context or environ.get(f"{PREFIX}CONTEXT") or None
     found_context = False
     for path in files(environ, directory, warnings):
-        source, has_context = _from_file(path, wanted, faults)
+        source, has_context = from_file(path, wanted, faults)
         found_context = found_context or has_context
         sources.append(source)
     if wanted and not found_context and not faults:
@@ -333,7 +237,7 @@ def load(environ: Mapping[str, str], directory: Path, *, context: str | None = N
 def check_environment(environ: Mapping[str, str]) -> None:
     """Raise InvalidInputError that lists every fault of these variables. No file is read."""
     faults: list[str] = []
-    _merged([Source(ENVIRONMENT, values=_from_environment(environ, faults))], faults)
+    _merged([from_environment(environ, faults)], faults)
 
 
 def _merged(
@@ -349,121 +253,11 @@ def _merged(
             values.pop("token_file", None)
         for name, raw in source.values.items():
             try:
-                values[name] = _parse(name, raw)
+                value = parse(name, raw)
+                values[name] = Secret(value) if name in SECRETS else value
                 origins[name] = source
             except ValueError as error:
                 faults.append(f"{name} in {source.name}: {error}")
     if faults:
         raise InvalidInputError("these settings are not valid:\n  " + "\n  ".join(faults))
     return values, origins
-
-
-def files(environ: Mapping[str, str], directory: Path, warnings: list[str]) -> list[Path]:
-    """The files that are read, the stronger one first; `warnings` says which one is not."""
-    return [path for path in (_project_file(directory, warnings), _user_file(environ)) if path]
-
-
-def _from_environment(environ: Mapping[str, str], faults: list[str]) -> dict[str, str]:
-    values = {}
-    for variable, value in environ.items():
-        name = variable.removeprefix(_PREFIX).lower()
-        if variable.startswith(_PREFIX) and name in NAMES and value:
-            values[name] = value
-            if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
-                faults.append(f"{variable} is not valid UTF-8 text")
-    return values
-
-
-def _parse(name: str, raw: Any) -> Any:
-    if name in NUMBERS:
-        return NUMBERS[name].parse(raw)
-    if not isinstance(raw, str) or not raw:
-        raise ValueError("it is a text that is not empty")
-    if name in LISTS:
-        return LISTS[name](raw)
-    if name == "output" and raw not in _OUTPUTS:
-        raise ValueError(f"it is one of {', '.join(_OUTPUTS)}")
-    if name == "log_level" and raw not in _LOG_LEVELS:
-        raise ValueError(f"it is one of {', '.join(_LOG_LEVELS)}")
-    if name in ("fast_lane", "traces", "usage") and raw not in _SWITCH:
-        raise ValueError(f"it is one of {', '.join(_SWITCH)}")
-    if name in ("listen", "admin_listen"):
-        parse_address(raw)
-    if name == "public_url":
-        check_public_url(raw)
-        return raw.rstrip("/")
-    if name.endswith("database_url") and not raw.startswith(("postgresql://", "postgres://")):
-        raise ValueError("it starts with postgresql://")
-    if name == "redis_url" and not raw.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("it starts with redis://, rediss:// or unix://")
-    if name == "role_prefix" and not (raw.isascii() and raw.isidentifier() and len(raw) <= 40):
-        raise ValueError("it is a word of letters, digits and _, at most 40 characters")
-    return Secret(raw) if name in SECRETS else raw
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """HOST:PORT as its two parts; an IPv6 host stands in brackets. Raises ValueError."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise ValueError("it is HOST:PORT, as in 127.0.0.1:8000")
-    return host, int(port)
-
-
-def _from_file(path: Path, wanted: str | None, faults: list[str]) -> tuple[Source, bool]:
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not valid TOML"
-        faults.append(f"{path}: {reason}")
-        return Source(str(path), path.parent), False
-    contexts = document.pop("contexts", {})
-    name = wanted or document.pop("context", None)
-    document.pop("context", None)
-    chosen = contexts.get(name) if isinstance(contexts, dict) and name else None
-    if not wanted and name and chosen is None:
-        faults.append(f"{path}: there is no context {name!r} in it")
-    values = document | (chosen if isinstance(chosen, dict) else {})
-    for unknown in sorted(values.keys() - NAMES):
-        faults.append(f"{path}: {unknown} is not a setting")
-    source_name = f"{path} (context {name})" if chosen else str(path)
-    known = {key: value for key, value in values.items() if key in NAMES}
-    confined = path.parent.name == PROJECT_FOLDER
-    context = name if isinstance(chosen, dict) else None
-    return Source(source_name, path.parent, confined, known, context), context is not None
-
-
-def _project_file(directory: Path, warnings: list[str]) -> Path | None:
-    for folder in (directory, *directory.parents):
-        path = folder / PROJECT_FOLDER / FILE_NAME
-        if not _is_file(path):
-            continue
-        if _is_private(path) and _is_private(path.parent):
-            return path
-        warnings.append(f"{path} was not read: it or its folder is not yours alone to write")
-        return None
-    return None
-
-
-def _is_private(path: Path) -> bool:
-    state = path.lstat()
-    if stat.S_ISLNK(state.st_mode):
-        return False  # it may point anywhere
-    return state.st_uid == os.geteuid() and not state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-
-
-def _user_file(environ: Mapping[str, str]) -> Path | None:
-    base = environ.get("XDG_CONFIG_HOME") or "~/.config"
-    try:
-        path = Path(base).expanduser() / "flagctl" / FILE_NAME
-    except RuntimeError:  # this user has no home, as in some containers
-        return None
-    return path if _is_file(path) else None
-
-
-def _is_file(path: Path) -> bool:
-    """Unlike `Path.is_file`, false also where the path cannot be followed."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False

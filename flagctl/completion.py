@@ -89,10 +89,10 @@ def states_listed(incomplete: str) -> list[str]:
 
 def contexts(incomplete: str) -> list[str]:
     def find() -> list[str]:
-        from core import settings
+        from core import setting_files, settings
         from core.contexts import list_contexts
 
-        files = settings.files(os.environ, settings.current_directory(), [])
+        files = setting_files.files(os.environ, settings.current_directory(), [])
         return list(dict.fromkeys(context.name for context in list_contexts(files, None)))
 
     return _offered(find, incomplete)

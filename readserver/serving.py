@@ -13,7 +13,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from core.errors import InvalidInputError
-from core.settings import Settings, parse_address
+from core.setting_values import parse_address
+from core.settings import Settings
 from readserver.protocol import BoundedProtocol
 
 _GRACE_SECONDS: Final = 10

@@ -128,10 +128,10 @@ def _place(secret: Any) -> str:
 
 
 def _files() -> list[Path]:
-    from core import settings
+    from core import setting_files, settings
 
     warnings: list[str] = []
-    files = settings.files(os.environ, settings.current_directory(), warnings)
+    files = setting_files.files(os.environ, settings.current_directory(), warnings)
     for warning in warnings:
         output.warn(warning)
     return files

@@ -5,10 +5,10 @@ where anything is or with which secret. Those are the local installation's.
 from collections.abc import Mapping
 from typing import Final
 
-from core import settings
+from core import setting_values, settings
 
 _PREFIX: Final = "FLAGCTL_"
-_HOW: Final = settings.NUMBERS.keys() | settings.LISTS.keys() | {"log_level"}
+_HOW: Final = setting_values.NUMBERS.keys() | setting_values.LISTS.keys() | {"log_level"}
 
 
 def of_reader(environ: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 import tomli_w
 
 from core.errors import InvalidInputError
-from core.settings import FILE_NAME, PROJECT_FOLDER
+from core.setting_files import FILE_NAME, PROJECT_FOLDER
 
 
 @dataclass(frozen=True, slots=True)

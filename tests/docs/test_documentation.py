@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import FlagctlError
-from core.settings import NAMES
+from core.setting_values import NAMES
 from flagctl.errors import ExitCode
 from tests.support import alerts, reference
 from tests.support.commands import commands, options

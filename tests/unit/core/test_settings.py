@@ -9,7 +9,8 @@ import pytest
 
 from core.errors import FlagctlError, InvalidInputError, NotFoundError, UnauthenticatedError
 from core.evaluation.limits import DEFAULT, READABLE
-from core.settings import NUMBERS, Secret, Settings, load, parse_address
+from core.setting_values import NUMBERS, parse_address
+from core.settings import Secret, Settings, load
 from readserver.contexts import Bounds
 
 PASSWORD = "hunter2-hunter2"

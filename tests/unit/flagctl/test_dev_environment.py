@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import InvalidInputError
-from core.settings import LISTS, NUMBERS, SECRETS, TEXTS
+from core.setting_values import LISTS, NUMBERS, SECRETS, TEXTS
 from flagctl.dev.environment import of_reader
 
 GOOD = {
