@@ -71,6 +71,37 @@ class Applications:
 Share = Callable[[Telemetry], Shared]
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the applications answer from."""
+
+    settings: Settings
+    provider: Provider
+    streams: Streams
+    truth: Truth
+    memo: Memo
+    counts: Counts
+    redis: RedisStore | None
+    keys: TrustedKeys
+
+    def gauges(self) -> Gauges:
+        return Gauges(
+            environments=len(self.provider),
+            age_seconds=self.truth.age_seconds,
+            stale=self.truth.is_stale,
+            postgres_up=self.truth.is_reachable,
+            redis_up=self.redis is not None and self.redis.is_up,
+            streams=len(self.streams),
+        )
+
+    def environments(self) -> list[HeldEnvironment]:
+        most = int(self.settings.metrics_environments)
+        return [
+            HeldEnvironment(snapshot.environment_id, snapshot.key, snapshot.revision, age)
+            for snapshot, age in islice(self.provider.ages(), most)
+        ]
+
+
 @asynccontextmanager
 async def running(settings: Settings, share: Share | None = None) -> "AsyncIterator[Applications]":
     """The applications with everything beside them started, and stopped at the end. `share` shares
@@ -135,7 +166,8 @@ async def running(settings: Settings, share: Share | None = None) -> "AsyncItera
             _stop, [asyncio.create_task(_supervise(name, run)) for name, run in tasks]
         )
 
-        apps = _applications(settings, provider, streams, truth, memo, counts, redis, keys, share)
+        parts = _Parts(settings, provider, streams, truth, memo, counts, redis, keys)
+        apps = _applications(parts, share)
         if isinstance(apps.metrics, Shared):
             sharing = asyncio.create_task(_supervise("metrics", apps.metrics.run))
             stack.push_async_callback(_stop, [sharing])
@@ -174,35 +206,9 @@ def _stream_bounds(settings: Settings) -> StreamBounds:
     )
 
 
-def _applications(
-    settings: Settings,
-    provider: Provider,
-    streams: Streams,
-    truth: Truth,
-    memo: Memo,
-    counts: Counts,
-    redis: RedisStore | None,
-    keys: TrustedKeys,
-    share: Share | None,
-) -> Applications:
-    def gauges() -> Gauges:
-        return Gauges(
-            environments=len(provider),
-            age_seconds=truth.age_seconds,
-            stale=truth.is_stale,
-            postgres_up=truth.is_reachable,
-            redis_up=redis is not None and redis.is_up,
-            streams=len(streams),
-        )
-
-    most = int(settings.metrics_environments)
-
-    def environments() -> list[HeldEnvironment]:
-        return [
-            HeldEnvironment(snapshot.environment_id, snapshot.key, snapshot.revision, age)
-            for snapshot, age in islice(provider.ages(), most)
-        ]
-
+def _applications(parts: _Parts, share: Share | None) -> Applications:
+    settings, provider, truth = parts.settings, parts.provider, parts.truth
+    memo, counts = parts.memo, parts.counts
     vary = cors.vary(settings.cors_origins)
     limit = ClientLimit(
         rate=settings.client_rate,
@@ -212,7 +218,7 @@ def _applications(
     bounds = Bounds(depth=settings.context_depth, size=settings.context_bytes)
     announcements = Announcements(settings.public_url)
     slow_path = ServedEndpoint(provider, truth, memo, counts, limit, vary)
-    stream = Route(STREAM, StreamEndpoint(provider, streams, counts, limit, vary))
+    stream = Route(STREAM, StreamEndpoint(provider, parts.streams, counts, limit, vary))
 
     def evaluate(app: ASGIApp) -> EvaluateEndpoint:
         return EvaluateEndpoint(
@@ -224,12 +230,11 @@ def _applications(
         fast_path = FastPath(memo, slow_path, others, counts, limit)
         return Cors(fast_path, settings.cors_origins) if settings.cors_origins else fast_path
 
-    telemetry = Telemetry(counts, gauges, environments)
+    telemetry = Telemetry(counts, parts.gauges, parts.environments)
     collector = share(telemetry) if share is not None else telemetry
-    database = settings.require("reader_database_url")
-    public = health.routes(provider, truth, redis)
+    public = health.routes(provider, truth, parts.redis)
     private = [
-        *admin.routes(AuditLog(database, keys)),
+        *admin.routes(AuditLog(settings.require("reader_database_url"), parts.keys)),
         *metrics.routes(collector),
         *docs.routes(),
     ]
@@ -240,7 +245,7 @@ def _applications(
         lane=Lane(memo, evaluate(_router([])), counts, limit),
         metrics=collector,
         provider=provider,
-        streams=streams,
+        streams=parts.streams,
         counts=counts,
     )
 
