@@ -82,6 +82,7 @@ class _Parts:
     memo: Memo
     counts: Counts
     redis: RedisStore | None
+    postgres: PostgresStore
     keys: TrustedKeys
 
     def gauges(self) -> Gauges:
@@ -166,7 +167,7 @@ async def running(settings: Settings, share: Share | None = None) -> "AsyncItera
             _stop, [asyncio.create_task(_supervise(name, run)) for name, run in tasks]
         )
 
-        parts = _Parts(settings, provider, streams, truth, memo, counts, redis, keys)
+        parts = _Parts(settings, provider, streams, truth, memo, counts, redis, postgres, keys)
         apps = _applications(parts, share)
         if isinstance(apps.metrics, Shared):
             sharing = asyncio.create_task(_supervise("metrics", apps.metrics.run))
@@ -234,7 +235,7 @@ def _applications(parts: _Parts, share: Share | None) -> Applications:
     collector = share(telemetry) if share is not None else telemetry
     public = health.routes(provider, truth, parts.redis)
     private = [
-        *admin.routes(AuditLog(settings.require("reader_database_url"), parts.keys)),
+        *admin.routes(AuditLog(parts.postgres, parts.keys)),
         *metrics.routes(collector),
         *docs.routes(),
     ]
