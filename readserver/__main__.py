@@ -16,10 +16,12 @@ from core.errors import FlagctlError
 from core.settings import Settings
 from readserver import open_files, serving
 from readserver.app import running
+from readserver.board import Board
 from readserver.fast_lane import fast
+from readserver.host import Host
 from readserver.protocol import Timeouts, bounded
 from readserver.serving import Listener
-from readserver.worker_metrics import Board, Shared
+from readserver.worker_metrics import Shared
 from readserver.workers import USAGE, Supervisor
 
 # A load runs in a thread beside a busy event loop and needs the interpreter a dozen times. With
@@ -47,10 +49,11 @@ def main() -> int:
     try:
         if found.workers == 1:
             return _run(found, sockets)
-        board = Board(found.workers)
+        board, host = Board(found.workers), Host(found.workers)
         return Supervisor(
             found.workers,
-            lambda index, lifeline: _run(found, sockets, Place(board, index, lifeline)),
+            lambda index, lifeline: _run(found, sockets, Place(board, host, index, lifeline)),
+            on_end=host.ended,
         ).run()
     finally:
         sockets.close()
@@ -61,6 +64,7 @@ class Place:
     """Among several workers; `lifeline` is a file that ends with their supervisor."""
 
     board: Board
+    host: Host
     index: int
     lifeline: int
 
@@ -90,7 +94,8 @@ async def _serve(found: Settings, sockets: serving.Sockets, place: Place | None)
     if place is not None:
         _stop_without_supervisor(place.lifeline)
     share = partial(Shared, board=place.board, index=place.index) if place is not None else None
-    async with running(found, share) as apps:
+    peers = place.host.member(place.index) if place is not None else None
+    async with running(found, share, peers) as apps:
         public = fast(apps.lane, timeouts, most) if found.fast_lane == "on" else plain
         if sockets.admin is None:
             listeners = [Listener(apps.both, sockets.public, public)]

@@ -1,8 +1,7 @@
 """Puts the parts together: two ASGI applications over one provider, and the tasks beside them."""
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from core.errors import FlagctlError, InvalidInputError
-from core.settings import Secret, Settings
+from core.settings import Settings
 from readserver import cors, errors, open_files
 from readserver.announcements import Announcements
 from readserver.answers import STREAM, prepare
@@ -32,8 +31,11 @@ from readserver.endpoints.stream import StreamEndpoint
 from readserver.evaluation_counts import EvaluationCounts
 from readserver.fast_lane import Lane
 from readserver.fast_path import FastPath, Memo
+from readserver.host import Hearing, Peers
+from readserver.host_messages import Changed
 from readserver.last_good import LastGood
 from readserver.latency import Timed
+from readserver.leading import Leading, Run
 from readserver.listener import PostgresListener
 from readserver.provider import Provider
 from readserver.rate_limit import ClientLimit
@@ -43,6 +45,7 @@ from readserver.stores.memory import MemoryStore
 from readserver.stores.postgres import PostgresStore
 from readserver.stores.redis import RedisStore, connect
 from readserver.streams import StreamBounds, Streams
+from readserver.tasks import stop, supervise
 from readserver.telemetry import Counts, Gauges, HeldEnvironment, Telemetry
 from readserver.trusted_keys import TrustedKeys
 from readserver.truth import Truth
@@ -50,8 +53,6 @@ from readserver.worker_metrics import Collector, Shared
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class _Parts:
     redis: RedisStore | None
     postgres: PostgresStore
     keys: TrustedKeys
+    peers: Peers
 
     def gauges(self) -> Gauges:
         return Gauges(
@@ -93,6 +95,7 @@ class _Parts:
             postgres_up=self.truth.is_reachable,
             redis_up=self.redis is not None and self.redis.is_up,
             streams=len(self.streams),
+            leads=self.peers.leads,
         )
 
     def environments(self) -> list[HeldEnvironment]:
@@ -104,9 +107,11 @@ class _Parts:
 
 
 @asynccontextmanager
-async def running(settings: Settings, share: Share | None = None) -> "AsyncIterator[Applications]":
+async def running(
+    settings: Settings, share: Share | None = None, peers: Peers | None = None
+) -> "AsyncIterator[Applications]":
     """The applications with everything beside them started, and stopped at the end. `share` shares
-    a worker's metrics with the others.
+    a worker's metrics with the others, its `peers`.
 
     Raises InvalidInputError for an address that cannot be read. Neither Postgres nor Redis has to
     be there yet.
@@ -115,10 +120,19 @@ async def running(settings: Settings, share: Share | None = None) -> "AsyncItera
     truth, memo, memory = Truth(), Memo(), MemoryStore()
     counts = Counts(evaluations=EvaluationCounts(int(settings.metrics_evaluations)))
     redis = _redis(settings, counts)
+    peers = peers or Peers()
 
     def changed() -> None:
         memo.forget()
         streams.wake()
+
+    def heard(environment_id: str, revision: int, channel: str) -> None:
+        peers.tell(Changed(environment_id, revision, channel))
+        provider.hint(environment_id, revision, channel)
+
+    def saw_redis(redis: RedisStore, *, is_up: bool) -> None:
+        redis.mark_up() if is_up else redis.mark_down()
+        peers.tell_redis(is_up=is_up)
 
     postgres = PostgresStore(database, counts)
     provider = Provider(
@@ -135,60 +149,72 @@ async def running(settings: Settings, share: Share | None = None) -> "AsyncItera
         is_followed=lambda environment_id: environment_id in streams,
     )
     streams = Streams(provider.held, counts, _stream_bounds(settings))
-    keys = TrustedKeys(interval=settings.check_interval, ask_for_check=lambda: checker.soon())
+    keys = TrustedKeys(ask_for_check=lambda: checker.soon())
     checker = Checker(
         database,
         interval=settings.check_interval,
         keys=keys,
         counts=counts,
+        peers=peers,
         on_answer=provider.verified,
         on_failure=provider.lost,
     )
     listener = PostgresListener(
         settings.listen_database_url or database,
-        on_message=provider.hint,
+        on_message=heard,
         on_connection=checker.soon,
     )
-    tasks = [("checker", checker.run), ("listener", listener.run), ("streams", streams.run)]
+    for_all: dict[str, Run] = {"listener": listener.run}
+    leading = Leading(peers, for_all)
+    tasks = [("checker", checker.run), ("leading", leading.run), ("streams", streams.run)]
     async with AsyncExitStack() as stack:
         stack.push_async_callback(postgres.close)
         if redis is not None and settings.redis_url is not None:
             receipts = Receipts(redis, memory, truth)
             provider.watchers.append(receipts)
-            subscriber = _subscriber(stack, settings.redis_url, redis, provider, checker)
+            stack.push_async_callback(redis.close)
+            client = connect(
+                settings.redis_url, timeout=2.0
+            )  # its one connection is a subscription
+            stack.push_async_callback(client.aclose)
+            for_all["subscriber"] = RedisSubscriber(
+                client,
+                on_message=heard,
+                on_connection=checker.soon,
+                on_up=lambda: saw_redis(redis, is_up=True),
+                on_down=lambda: saw_redis(redis, is_up=False),
+            ).run
             stack.push_async_callback(receipts.leave)
-            tasks += [("subscriber", subscriber.run), ("receipts", receipts.run)]
+            tasks.append(("receipts", receipts.run))
         if (folder := settings.last_good_folder_path()) is not None:
             last_good = LastGood(FileStore(folder), truth, counts)
             await _keep_last_good(stack, last_good, provider)
             tasks.append(("last good", last_good.run))
         stack.push_async_callback(provider.close)
+        hearing = Hearing(
+            on_change=provider.hint,
+            on_answer=checker.learn,
+            on_wanted=checker.want,
+            on_missed=checker.soon,
+            on_redis_up=redis.mark_up if redis is not None else _ignore,
+            on_redis_down=redis.mark_down if redis is not None else _ignore,
+        )
+        await stack.enter_async_context(peers.joined(hearing))
         stack.push_async_callback(
-            _stop, [asyncio.create_task(_supervise(name, run)) for name, run in tasks]
+            stop, [asyncio.create_task(supervise(name, run)) for name, run in tasks]
         )
 
-        parts = _Parts(settings, provider, streams, truth, memo, counts, redis, postgres, keys)
+        parts = _Parts(
+            settings, provider, streams, truth, memo, counts, redis, postgres, keys, peers
+        )
         apps = _applications(parts, share)
         if isinstance(apps.metrics, Shared):
-            sharing = asyncio.create_task(_supervise("metrics", apps.metrics.run))
-            stack.push_async_callback(_stop, [sharing])
+            sharing = asyncio.create_task(supervise("metrics", apps.metrics.run))
+            stack.push_async_callback(stop, [sharing])
         yield apps
 
 
-def _subscriber(
-    stack: AsyncExitStack, url: Secret, redis: RedisStore, provider: Provider, checker: Checker
-) -> RedisSubscriber:
-    """On a connection of its own."""
-    stack.push_async_callback(redis.close)
-    client = connect(url, timeout=2.0)
-    stack.push_async_callback(client.aclose)
-    return RedisSubscriber(
-        client,
-        on_message=provider.hint,
-        on_connection=checker.soon,
-        on_up=redis.mark_up,
-        on_down=redis.mark_down,
-    )
+def _ignore() -> None: ...
 
 
 async def _keep_last_good(stack: AsyncExitStack, last_good: LastGood, provider: Provider) -> None:
@@ -268,23 +294,3 @@ def _router(routes: list[BaseRoute]) -> ASGIApp:
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
     return app
-
-
-async def _supervise(name: str, run: Callable[[], Awaitable[None]]) -> None:
-    """A task that ends by a fault of ours is started again: without it, changes would be missed."""
-    while True:
-        try:
-            await run()
-        except Exception as error:
-            _log.error("a task failed and is started again", exc_info=error, extra={"task": name})
-        await asyncio.sleep(1)
-
-
-async def _stop(tasks: list["asyncio.Task[None]"]) -> None:
-    """Again and again: where Python's `wait_for` ends at that very moment, before 3.12, it swallows
-    a cancellation, and redis-py sends its commands with it."""
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=0.2)
