@@ -2,7 +2,8 @@
 
 Each worker writes its own numbers alone. So nothing is locked, and nobody can be stopped with a
 lock in its hands. Who leads follows from the numbers: of those that give signs of life, the one
-that has done so longest. Whoever was silent for too long begins anew when it wakes, behind the others.
+that has done so longest. Whoever was silent for too long begins anew when it wakes, behind the
+others.
 """
 
 import math
