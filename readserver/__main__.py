@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
@@ -49,12 +50,13 @@ def main() -> int:
     try:
         if found.workers == 1:
             return _run(found, sockets)
-        board, host = Board(found.workers), Host(found.workers)
-        return Supervisor(
-            found.workers,
-            lambda index, lifeline: _run(found, sockets, Place(board, host, index, lifeline)),
-            on_end=host.ended,
-        ).run()
+        board = Board(found.workers)
+        with closing(Host(found.workers)) as host:
+            return Supervisor(
+                found.workers,
+                lambda index, lifeline: _run(found, sockets, Place(board, host, index, lifeline)),
+                on_end=host.ended,
+            ).run()
     finally:
         sockets.close()
 

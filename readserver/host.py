@@ -112,6 +112,9 @@ class Host:
         """It is dead: nobody has to wait until it is silent for long enough."""
         self.signs.leave(worker)
 
+    def close(self) -> None:
+        self.mailboxes.close()
+
 
 class Member(Peers):
     """One of several workers. Lives on one event loop."""
