@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,11 +16,14 @@ from core import logs, settings
 from core.errors import FlagctlError, InvalidInputError
 from core.settings import Settings
 from readserver import open_files, serving
-from readserver.app import PLAIN, Parts, running
+from readserver.app import running
+from readserver.board import Board
 from readserver.fast_lane import fast
+from readserver.host import Host
+from readserver.kinds import PLAIN, Kinds
 from readserver.protocol import Timeouts, bounded
 from readserver.serving import Listener
-from readserver.worker_metrics import Board, Shared
+from readserver.worker_metrics import Shared
 from readserver.workers import USAGE, Supervisor
 
 # A load runs in a thread beside a busy event loop and needs the interpreter a dozen times. With
@@ -36,7 +39,7 @@ def main() -> int:
     try:
         found = settings.load(os.environ, settings.current_directory())
         found.require("reader_database_url")
-        _parts(found)  # refuses before anything is forked
+        _kinds(found)  # refuses before anything is forked
         sockets = serving.bind(found)
     except FlagctlError as error:
         return _refuse(error)
@@ -50,10 +53,12 @@ def main() -> int:
         if found.workers == 1:
             return _run(found, sockets)
         board = Board(found.workers)
-        return Supervisor(
-            found.workers,
-            lambda index, lifeline: _run(found, sockets, Place(board, index, lifeline)),
-        ).run()
+        with closing(Host(found.workers)) as host:
+            return Supervisor(
+                found.workers,
+                lambda index, lifeline: _run(found, sockets, Place(board, host, index, lifeline)),
+                on_end=host.ended,
+            ).run()
     finally:
         sockets.close()
 
@@ -63,6 +68,7 @@ class Place:
     """Among several workers; `lifeline` is a file that ends with their supervisor."""
 
     board: Board
+    host: Host
     index: int
     lifeline: int
 
@@ -79,16 +85,16 @@ def _run(found: Settings, sockets: serving.Sockets, place: Place | None = None) 
     collect_rarely()
     try:
         with (
-            _parts(found) as parts,
+            _kinds(found) as kinds,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            runner.run(_serve(found, sockets, place, parts))
+            runner.run(_serve(found, sockets, place, kinds))
     except FlagctlError as error:
         return _refuse(error)
     return 0
 
 
-def _parts(found: Settings) -> AbstractContextManager[Parts]:
+def _kinds(found: Settings) -> AbstractContextManager[Kinds]:
     """What this process is made of: with traces, whatever makes spans too, and sends them."""
     if found.traces == "off":
         return nullcontext(PLAIN)
@@ -103,7 +109,7 @@ def _parts(found: Settings) -> AbstractContextManager[Parts]:
 
 
 async def _serve(
-    found: Settings, sockets: serving.Sockets, place: Place | None, parts: Parts
+    found: Settings, sockets: serving.Sockets, place: Place | None, kinds: Kinds
 ) -> None:
     timeouts = Timeouts(header=found.header_timeout, body=found.body_timeout)
     most = int(min(found.max_connections, max(1, open_files.room_for_streams())))
@@ -112,7 +118,8 @@ async def _serve(
     if place is not None:
         _stop_without_supervisor(place.lifeline)
     share = partial(Shared, board=place.board, index=place.index) if place is not None else None
-    async with running(found, share, parts) as apps:
+    peers = place.host.member(place.index) if place is not None else None
+    async with running(found, share, peers, kinds) as apps:
         public = fast(apps.lane, timeouts, most, head) if found.fast_lane == "on" else plain
         if sockets.admin is None:
             listeners = [Listener(apps.both, sockets.public, public)]

@@ -1,100 +1,52 @@
-"""Puts the parts together: two ASGI applications over one provider, and the tasks beside them."""
+"""Starts what a read server needs: stores, a provider over them, and the tasks beside them."""
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
-
-from core.errors import FlagctlError, InvalidInputError
-from core.settings import Secret, Settings
-from readserver import cors, errors, open_files
-from readserver.announcements import Announcements
-from readserver.answers import STREAM, prepare
-from readserver.audit_log import AuditLog
+from core.errors import InvalidInputError
+from core.settings import Settings
+from readserver import cors, open_files
+from readserver.answers import prepare
+from readserver.applications import Applications, Parts, Share, assembled
 from readserver.broadcast import RedisSubscriber
 from readserver.checker import Checker
-from readserver.client_address import ClientAddresses
-from readserver.contexts import Bounds
-from readserver.cors import Cors
-from readserver.endpoints import admin, docs, health, metrics
-from readserver.endpoints.evaluate import EvaluateEndpoint
-from readserver.endpoints.served import ServedEndpoint
-from readserver.endpoints.stream import StreamEndpoint
 from readserver.evaluation_counts import EvaluationCounts
-from readserver.evaluations import Evaluations
-from readserver.fast_lane import Lane
-from readserver.fast_path import FastPath, Memo
+from readserver.fast_path import Memo
+from readserver.host import Hearing, Peers
+from readserver.host_messages import Changed
+from readserver.kinds import PLAIN, Kinds
 from readserver.last_good import LastGood
-from readserver.latency import Timed
+from readserver.leading import Leading, Run
 from readserver.listener import PostgresListener
 from readserver.provider import Provider
-from readserver.rate_limit import ClientLimit
 from readserver.receipts import Receipts
-from readserver.redis_library import Redis
 from readserver.stores.files import FileStore
 from readserver.stores.memory import MemoryStore
-from readserver.stores.postgres import PostgresStore
 from readserver.stores.redis import RedisStore, connect
 from readserver.streams import StreamBounds, Streams
 from readserver.tallies import uncounted
-from readserver.telemetry import Counts, Gauges, HeldEnvironment, Telemetry
+from readserver.tasks import stop, supervise
+from readserver.telemetry import Counts
 from readserver.trusted_keys import TrustedKeys
 from readserver.truth import Truth
 from readserver.usage import Usage
-from readserver.worker_metrics import Collector, Shared
+from readserver.worker_metrics import Shared
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Applications:
-    """What the listeners serve. `both` is for one port with everything."""
-
-    public: ASGIApp
-    admin: ASGIApp
-    both: ASGIApp
-    lane: Lane
-    metrics: Collector
-    provider: Provider
-    streams: Streams
-    counts: Counts
-
-
-Share = Callable[[Telemetry], Shared]
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What answers and loads; readserver.traces has others of the same kinds."""
-
-    application: Callable[[ASGIApp], ASGIApp] = lambda app: app
-    lane: Callable[[Memo, EvaluateEndpoint, Counts, ClientLimit], Lane] = Lane
-    evaluations: type[Evaluations] = Evaluations
-    postgres: Callable[[Secret, Counts], PostgresStore] = PostgresStore
-    redis: Callable[[Redis, Counts], RedisStore] = RedisStore
-
-
-PLAIN: Final = Parts()
-
 
 @asynccontextmanager
 async def running(
-    settings: Settings, share: Share | None = None, parts: Parts = PLAIN
+    settings: Settings,
+    share: Share | None = None,
+    peers: Peers | None = None,
+    kinds: Kinds = PLAIN,
 ) -> "AsyncIterator[Applications]":
     """The applications with everything beside them started, and stopped at the end. `share` shares
-    a worker's metrics with the others.
+    a worker's metrics with the others, its `peers`.
 
     Raises InvalidInputError for an address that cannot be read. Neither Postgres nor Redis has to
     be there yet.
@@ -102,14 +54,23 @@ async def running(
     database = settings.require("reader_database_url")
     truth, memo, memory = Truth(), Memo(), MemoryStore()
     counts = Counts(evaluations=EvaluationCounts(int(settings.metrics_evaluations)))
-    redis = _redis(settings, counts, parts)
+    redis = _redis(settings, counts, kinds)
     usage = _usage(settings, redis, memory, counts)
+    peers = peers or Peers()
 
     def changed() -> None:
         memo.forget()
         streams.wake()
 
-    postgres = parts.postgres(database, counts)
+    def heard(environment_id: str, revision: int, channel: str) -> None:
+        peers.tell(Changed(environment_id, revision, channel))
+        provider.hint(environment_id, revision, channel)
+
+    def saw_redis(redis: RedisStore, *, is_up: bool) -> None:
+        redis.mark_up() if is_up else redis.mark_down()
+        peers.tell_redis(is_up=is_up)
+
+    postgres = kinds.postgres(database, counts)
     provider = Provider(
         memory=memory,
         redis=redis,
@@ -122,36 +83,49 @@ async def running(
         prepare=partial(
             prepare,
             vary=cors.vary(settings.cors_origins),
-            evaluations=parts.evaluations,
+            evaluations=kinds.evaluations,
             tallies_of=usage.of if usage is not None else uncounted,
         ),
         most=settings.max_environments,
         is_followed=lambda environment_id: environment_id in streams,
     )
     streams = Streams(provider.held, counts, _stream_bounds(settings))
-    keys = TrustedKeys(interval=settings.check_interval, ask_for_check=lambda: checker.soon())
+    keys = TrustedKeys(ask_for_check=lambda: checker.soon())
     checker = Checker(
         database,
         interval=settings.check_interval,
         keys=keys,
         counts=counts,
+        peers=peers,
         on_answer=provider.verified,
         on_failure=provider.lost,
     )
     listener = PostgresListener(
         settings.listen_database_url or database,
-        on_message=provider.hint,
+        on_message=heard,
         on_connection=checker.soon,
     )
-    tasks = [("checker", checker.run), ("listener", listener.run), ("streams", streams.run)]
+    for_all: dict[str, Run] = {"listener": listener.run}
+    leading = Leading(peers, for_all)
+    tasks = [("checker", checker.run), ("leading", leading.run), ("streams", streams.run)]
     async with AsyncExitStack() as stack:
         stack.push_async_callback(postgres.close)
         if redis is not None and settings.redis_url is not None:
             receipts = Receipts(redis, memory, truth)
             provider.watchers.append(receipts)
-            subscriber = _subscriber(stack, settings.redis_url, redis, provider, checker)
+            stack.push_async_callback(redis.close)
+            # For one connection, the subscription's.
+            client = connect(settings.redis_url, timeout=2.0)
+            stack.push_async_callback(client.aclose)
+            for_all["subscriber"] = RedisSubscriber(
+                client,
+                on_message=heard,
+                on_connection=checker.soon,
+                on_up=lambda: saw_redis(redis, is_up=True),
+                on_down=lambda: saw_redis(redis, is_up=False),
+            ).run
             stack.push_async_callback(receipts.leave)
-            tasks += [("subscriber", subscriber.run), ("receipts", receipts.run)]
+            tasks.append(("receipts", receipts.run))
         if usage is not None:
             stack.push_async_callback(usage.flush)
             tasks.append(("usage", usage.run))
@@ -160,33 +134,30 @@ async def running(
             await _keep_last_good(stack, last_good, provider)
             tasks.append(("last good", last_good.run))
         stack.push_async_callback(provider.close)
+        hearing = Hearing(
+            on_change=provider.hint,
+            on_answer=checker.learn,
+            on_wanted=checker.want,
+            on_missed=checker.soon,
+            on_redis_up=redis.mark_up if redis is not None else _ignore,
+            on_redis_down=redis.mark_down if redis is not None else _ignore,
+        )
+        await stack.enter_async_context(peers.joined(hearing))
         stack.push_async_callback(
-            _stop, [asyncio.create_task(_supervise(name, run)) for name, run in tasks]
+            stop, [asyncio.create_task(supervise(name, run)) for name, run in tasks]
         )
 
-        apps = _applications(
-            settings, provider, streams, truth, memo, counts, redis, keys, share, parts
+        parts = Parts(
+            settings, provider, streams, truth, memo, counts, redis, postgres, keys, peers, kinds
         )
+        apps = assembled(parts, share)
         if isinstance(apps.metrics, Shared):
-            sharing = asyncio.create_task(_supervise("metrics", apps.metrics.run))
-            stack.push_async_callback(_stop, [sharing])
+            sharing = asyncio.create_task(supervise("metrics", apps.metrics.run))
+            stack.push_async_callback(stop, [sharing])
         yield apps
 
 
-def _subscriber(
-    stack: AsyncExitStack, url: Secret, redis: RedisStore, provider: Provider, checker: Checker
-) -> RedisSubscriber:
-    """On a connection of its own."""
-    stack.push_async_callback(redis.close)
-    client = connect(url, timeout=2.0)
-    stack.push_async_callback(client.aclose)
-    return RedisSubscriber(
-        client,
-        on_message=provider.hint,
-        on_connection=checker.soon,
-        on_up=redis.mark_up,
-        on_down=redis.mark_down,
-    )
+def _ignore() -> None: ...
 
 
 async def _keep_last_good(stack: AsyncExitStack, last_good: LastGood, provider: Provider) -> None:
@@ -205,83 +176,11 @@ def _stream_bounds(settings: Settings) -> StreamBounds:
     )
 
 
-def _applications(
-    settings: Settings,
-    provider: Provider,
-    streams: Streams,
-    truth: Truth,
-    memo: Memo,
-    counts: Counts,
-    redis: RedisStore | None,
-    keys: TrustedKeys,
-    share: Share | None,
-    parts: Parts,
-) -> Applications:
-    def gauges() -> Gauges:
-        return Gauges(
-            environments=len(provider),
-            age_seconds=truth.age_seconds,
-            stale=truth.is_stale,
-            postgres_up=truth.is_reachable,
-            redis_up=redis is not None and redis.is_up,
-            streams=len(streams),
-        )
-
-    most = int(settings.metrics_environments)
-
-    def environments() -> list[HeldEnvironment]:
-        return [
-            HeldEnvironment(snapshot.environment_id, snapshot.key, snapshot.revision, age)
-            for snapshot, age in islice(provider.ages(), most)
-        ]
-
-    vary = cors.vary(settings.cors_origins)
-    limit = ClientLimit(
-        rate=settings.client_rate,
-        burst=settings.client_burst,
-        addresses=ClientAddresses(settings.trusted_proxies),
-    )
-    bounds = Bounds(depth=settings.context_depth, size=settings.context_bytes)
-    announcements = Announcements(settings.public_url)
-    slow_path = ServedEndpoint(provider, truth, memo, counts, limit, vary)
-    stream = Route(STREAM, StreamEndpoint(provider, streams, counts, limit, vary))
-
-    def evaluate(app: ASGIApp) -> EvaluateEndpoint:
-        return EvaluateEndpoint(
-            provider, truth, memo, counts, limit, announcements, app, vary, bounds
-        )
-
-    def served(routes: list[BaseRoute]) -> ASGIApp:
-        others = Timed(evaluate(_router([stream, *routes])), counts.requests)
-        fast_path = FastPath(memo, slow_path, others, counts, limit)
-        return Cors(fast_path, settings.cors_origins) if settings.cors_origins else fast_path
-
-    telemetry = Telemetry(counts, gauges, environments)
-    collector = share(telemetry) if share is not None else telemetry
-    database = settings.require("reader_database_url")
-    public = health.routes(provider, truth, redis)
-    private = [
-        *admin.routes(AuditLog(database, keys)),
-        *metrics.routes(collector),
-        *docs.routes(),
-    ]
-    return Applications(
-        public=parts.application(served(public)),
-        admin=parts.application(_router([*private, *public])),
-        both=parts.application(served([*private, *public])),
-        lane=parts.lane(memo, evaluate(_router([])), counts, limit),
-        metrics=collector,
-        provider=provider,
-        streams=streams,
-        counts=counts,
-    )
-
-
-def _redis(settings: Settings, counts: Counts, parts: Parts) -> RedisStore | None:
+def _redis(settings: Settings, counts: Counts, kinds: Kinds) -> RedisStore | None:
     if settings.redis_url is None:
         return None
     try:
-        return parts.redis(connect(settings.redis_url), counts)
+        return kinds.redis(connect(settings.redis_url), counts)
     except ValueError:
         raise InvalidInputError(
             "the address of Redis cannot be read",
@@ -295,30 +194,3 @@ def _usage(
     if redis is None or settings.usage == "off":
         return None
     return Usage(redis, memory, counts, interval=settings.usage_interval)
-
-
-def _router(routes: list[BaseRoute]) -> ASGIApp:
-    handlers = dict.fromkeys((HTTPException, FlagctlError, Exception), errors.handle)
-    app = Starlette(routes=routes, exception_handlers=handlers)
-    app.router.redirect_slashes = False
-    return app
-
-
-async def _supervise(name: str, run: Callable[[], Awaitable[None]]) -> None:
-    """A task that ends by a fault of ours is started again: without it, changes would be missed."""
-    while True:
-        try:
-            await run()
-        except Exception as error:
-            _log.error("a task failed and is started again", exc_info=error, extra={"task": name})
-        await asyncio.sleep(1)
-
-
-async def _stop(tasks: list["asyncio.Task[None]"]) -> None:
-    """Again and again: where Python's `wait_for` ends at that very moment, before 3.12, it swallows
-    a cancellation, and redis-py sends its commands with it."""
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=0.2)

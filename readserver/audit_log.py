@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import Any, Final
 
+import psycopg
 from starlette.exceptions import HTTPException
 
 from core import clock
@@ -11,11 +12,15 @@ from core.auth import tokens
 from core.errors import UnauthenticatedError
 from core.settings import Secret
 from readserver.audit_filters import AuditFilters
-from readserver.connections import open_connection
+from readserver.stores.postgres import PostgresStore
 from readserver.trusted_keys import TrustedKeys
 
 _SECONDS: Final = 5.0
 _MOST_WAITING: Final = 16
+# For the page's transaction alone: the connection is that of the loads.
+_LIMITS: Final = (
+    f"SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = '{_SECONDS:.0f}s'".encode()
+)
 # As text: every value in a document reaches the caller as Postgres prints it.
 _PAGE_SQL: Final = """
 SELECT (page ->> 'id')::bigint, page::text
@@ -27,10 +32,12 @@ class AuditLog:
     """Reads with the caller's token, which Postgres verifies: this process alone can show nobody's
     history."""
 
-    def __init__(self, url: Secret, keys: TrustedKeys) -> None:
-        self._url = url
+    def __init__(self, postgres: PostgresStore, keys: TrustedKeys) -> None:
+        """Pages are read between loads, on their connection: a load that comes is not kept waiting,
+        and a page that it interrupts is read again."""
+        self._postgres = postgres
         self._keys = keys
-        self._slot = asyncio.Lock()  # one page at a time: this is one connection of the process
+        self._slot = asyncio.Lock()  # one page at a time
         self._asking = 0
 
     async def page(self, token: Secret, filters: AuditFilters) -> bytes:
@@ -56,11 +63,13 @@ class AuditLog:
     async def _rows(self, token: Secret, filters: AuditFilters) -> list[tuple[Any, ...]]:
         # One more than asked for tells whether there is a next page.
         conditions = filters.conditions | {"limit": str(filters.limit + 1)}
-        async with open_connection(self._url, seconds=_SECONDS) as connection:
-            cursor = await connection.execute(
-                _PAGE_SQL, (token.reveal(), filters.organization, json.dumps(conditions))
-            )
-            return await cursor.fetchall()
+        parameters = (token.reveal(), filters.organization, json.dumps(conditions))
+
+        def read(connection: "psycopg.Connection[Any]") -> list[tuple[Any, ...]]:
+            connection.execute(_LIMITS)
+            return connection.execute(_PAGE_SQL, parameters).fetchall()
+
+        return await self._postgres.between_loads(read, seconds=_SECONDS)
 
 
 def _verify(token: Secret, keys: list[tokens.TrustedKey]) -> None:

@@ -9,24 +9,29 @@ from typing import Final
 from core.errors import FlagctlError
 from core.settings import Secret
 from core.snapshot.load import STATE_SQL, State, state_of
+from readserver import trusted_keys
 from readserver.connections import open_connection
+from readserver.host import Peers
+from readserver.host_answers import Answer
 from readserver.telemetry import Counts
 from readserver.trusted_keys import TrustedKeys
 
 _LEAST_PAUSE: Final = 0.1  # seconds, however often a check is asked for
-_UNKNOWN_PAUSE: Final = 1.0  # seconds between two checks for ids that nobody knows
 _LONGEST_PAUSE_WHILE_LOST: Final = 2.0
 _LONGEST_WAIT: Final = 5.0
+_PAUSE_WHILE_ANOTHER_ASKS: Final = 0.05
+_NEVER: Final = float("-inf")
 _log = logging.getLogger(__name__)
 
 
 class Checker:
-    """One query for all environments every `interval` seconds, on a new connection each time.
+    """Two queries for all environments and all workers of the host every `interval` seconds, on a
+    new connection each time.
 
     A new connection notices what a kept one does not: a fail-over, a changed address, a password
-    that was taken back. It gives up after half the interval. Nothing else
-    waits for this connection, nor this for anything: it is one of at most four of the process
-    (checks, LISTEN, loads, and one page of the audit log).
+    that was taken back. It gives up after half the interval. Nothing else waits for this
+    connection, nor this for anything. The worker that leads asks, and the others learn its answer
+    as if they had asked; what it does not ask in time, one of them does.
     """
 
     def __init__(
@@ -36,6 +41,7 @@ class Checker:
         interval: float,
         keys: TrustedKeys,
         counts: Counts,
+        peers: Peers,
         on_answer: Callable[[State, float], None],
         on_failure: Callable[[], None],
     ) -> None:
@@ -44,66 +50,97 @@ class Checker:
         self._interval = interval
         self._keys = keys
         self._counts = counts
+        self._peers = peers
         self._on_answer = on_answer
         self._on_failure = on_failure
-        self._wanted = asyncio.Event()
-        self._last_unknown = float("-inf")
+        self._is_wanted = False
+        self._woken = asyncio.Event()
+        self._began_at = _NEVER
+        self._learned_at = _NEVER  # when the last answer was asked for, whoever did
         self._failed = False
 
     def soon(self) -> None:
-        """Check now, or as soon as the least pause has passed."""
-        self._wanted.set()
+        """Check now, or as soon as the least pause has passed, whichever worker does."""
+        if not self._peers.ask_for_check():
+            self.want()
+
+    def want(self) -> None:
+        """As `soon`, by this worker."""
+        self._is_wanted = True
+        self._woken.set()
 
     def for_unknown(self) -> bool:
         """Ration: whether the stores may be asked about an id that the last check did not list."""
-        now = time.monotonic()
-        if now - self._last_unknown < _UNKNOWN_PAUSE:
+        if not self._peers.grant_unknown():
             return False
-        self._last_unknown = now
         self.soon()
         return True
 
-    async def run(self) -> None:
-        while True:
-            began = time.monotonic()
-            self._wanted.clear()
-            await self.check()
-            pause = self._interval
-            if self._failed:
-                pause = min(pause, _LONGEST_PAUSE_WHILE_LOST)
-            await self._rest(began + pause)
+    def learn(self, answer: Answer) -> None:
+        """From the check of whichever worker; an older one than the last says nothing."""
+        if answer.asked_at <= self._learned_at:
+            return
+        self._learned_at = answer.asked_at
+        self._failed = answer.state is None
+        if answer.state is None:
+            self._on_failure()
+        else:
+            self._keys.learn(answer.keys, answer.asked_at)
+            self._on_answer(answer.state, answer.asked_at)
 
-    async def _rest(self, until: float) -> None:
+    async def run(self) -> None:
+        started_at = time.monotonic()
+        while True:
+            if (seconds := self._seconds_left(started_at)) > 0:
+                await self._rest(seconds)
+            elif self._peers.begin_check():
+                try:
+                    self._is_wanted = False
+                    await self.check()
+                finally:
+                    self._peers.end_check()
+            else:
+                await asyncio.sleep(_PAUSE_WHILE_ANOTHER_ASKS)
+
+    def _seconds_left(self, started_at: float) -> float:
+        """Until it is this worker's turn to check."""
+        now, last = time.monotonic(), max(self._learned_at, self._began_at)
+        if self._is_wanted:
+            return last + min(_LEAST_PAUSE, self._interval) - now
+        pause = self._interval
+        if self._failed:
+            pause = min(pause, _LONGEST_PAUSE_WHILE_LOST)
+        return max(last + pause, started_at) + self._peers.lateness - now
+
+    async def _rest(self, seconds: float) -> None:
+        self._woken.clear()
         try:
-            async with asyncio.timeout(max(0.0, until - time.monotonic())):
-                await self._wanted.wait()
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
         except TimeoutError:
             return
-        await asyncio.sleep(min(_LEAST_PAUSE, self._interval))
 
     async def check(self) -> None:
         """Ask once. Never raises for what Postgres does."""
-        asked_at = time.monotonic()
+        self._began_at = asked_at = time.monotonic()
         self._counts.checks += 1
         try:
-            state = await self._ask()
+            answer = await self._ask(asked_at)
         except FlagctlError as error:
             self._counts.failed_checks += 1
             if not self._failed:
                 _log.warning("the check of revisions failed", extra={"reason": error.code})
-            self._failed = True
-            self._on_failure()
-            return
-        if self._failed:
-            _log.info("Postgres answers again")
-        self._failed = False
-        self._on_answer(state, asked_at)
+            answer = Answer(asked_at)
+        else:
+            if self._failed:
+                _log.info("Postgres answers again")
+        # The others first: what follows here may load, and they know what is true meanwhile.
+        self._peers.publish(answer)
+        self.learn(answer)
 
-    async def _ask(self) -> State:
+    async def _ask(self, asked_at: float) -> Answer:
         seconds = min(self._interval / 2, _LONGEST_WAIT)
         async with open_connection(self._url, seconds=seconds) as connection:
             cursor = await connection.execute(STATE_SQL)
             state = state_of(await cursor.fetchall())
-            if self._keys.is_due():
-                await self._keys.read(connection)
-            return state
+            return Answer(asked_at, state, await trusted_keys.read(connection))

@@ -56,6 +56,7 @@ class Gauges:
     postgres_up: bool
     redis_up: bool
     streams: int
+    leads: bool
 
 
 _COUNTERS = (
@@ -154,6 +155,7 @@ class Telemetry:
             ("postgres_up", "1 while Postgres answers", now.postgres_up),
             ("redis_up", "1 while Redis answers", now.redis_up),
             ("streams", "Event streams that are open", now.streams),
+            ("leads", "1 for the worker that listens for its host", now.leads),
         ):
             yield GaugeMetricFamily(f"flagctl_{name}", text, float(value))
 

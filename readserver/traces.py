@@ -31,11 +31,11 @@ from core.errors import InvalidInputError
 from core.evaluation.result import Result
 from core.snapshot.document import Snapshot, Version
 from readserver.answers import CONFIGS, FLAGS, SNAPSHOT, STREAM, Header
-from readserver.app import Parts
 from readserver.context_answers import BULK
 from readserver.endpoints.evaluate import SINGLE, SINGLE_ROUTE
 from readserver.evaluations import Evaluations
 from readserver.fast_lane import Client, Head, Lane
+from readserver.kinds import Kinds
 from readserver.stores.postgres import PostgresStore
 from readserver.stores.redis import RedisStore
 
@@ -254,7 +254,7 @@ class TracedRedis(RedisStore):
 
 
 @contextmanager
-def exporting() -> Iterator[Parts]:
+def exporting() -> Iterator[Kinds]:
     """What makes spans, and a thread of this process that sends them: not to be begun before a
     fork. Raises InvalidInputError for variables that OpenTelemetry does not take."""
     _bound_what_it_says()
@@ -267,7 +267,7 @@ def exporting() -> Iterator[Parts]:
         ) from None
     tracer = provider.get_tracer(_NAME, core.__version__)
     try:
-        yield Parts(
+        yield Kinds(
             application=partial(Traced, tracer),
             lane=partial(TracedLane, tracer),
             evaluations=TracedEvaluations,

@@ -4,7 +4,7 @@ its signature was found good."""
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -25,14 +25,13 @@ _log = logging.getLogger(__name__)
 
 
 class TrustedKeys:
-    """Read by the checker on its connection: once an interval, and when a new key is asked for."""
+    """Those of the last check, which is asked for where a new one comes along."""
 
-    def __init__(self, *, interval: float, ask_for_check: Callable[[], None]) -> None:
-        self._interval = interval
+    def __init__(self, *, ask_for_check: Callable[[], None]) -> None:
         self._ask_for_check = ask_for_check
         self._keys: dict[Origin, list[TrustedKey]] | None = None
         self._read_at = float("-inf")
-        self._is_wanted = False
+        self._wanted_at = 0.0
         self._next: asyncio.Future[None] | None = None  # whoever waits for the next reading
 
     async def find(self, origin: Origin) -> list[TrustedKey]:
@@ -53,8 +52,9 @@ class TrustedKeys:
         if self._next is None:
             loop = asyncio.get_running_loop()
             self._next = loop.create_future()
-            pause = self._read_at + _UNKNOWN_PAUSE - time.monotonic()
-            loop.call_later(max(0.0, pause), self._want)
+            self._wanted_at = time.monotonic()
+            pause = self._read_at + _UNKNOWN_PAUSE - self._wanted_at
+            loop.call_later(max(0.0, pause), self._ask_for_check)
         try:
             async with asyncio.timeout(_WAIT_SECONDS):
                 await asyncio.shield(self._next)
@@ -65,33 +65,30 @@ class TrustedKeys:
                 return
         raise UnavailableError("Postgres cannot be reached to say which tokens are trusted")
 
-    def _want(self) -> None:
-        self._is_wanted = True
-        self._ask_for_check()
-
-    def is_due(self) -> bool:
-        """Whether this check reads the keys as well; timers are a little early now and then."""
-        return self._is_wanted or time.monotonic() - self._read_at >= 0.9 * self._interval
-
-    async def read(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        """Never raises for what Postgres does: the check of revisions does not depend on this."""
-        waiting, self._next, self._is_wanted = self._next, None, False
-        self._read_at = time.monotonic()
-        try:
-            with translated():
-                cursor = await connection.execute(_SQL)
-                rows = await cursor.fetchall()
-            self._keys = _by_origin(rows)
-        except FlagctlError as error:
-            _log.warning("the keys of issuers cannot be read", extra={"reason": error.code})
-        finally:
-            if waiting is not None and not waiting.done():
+    def learn(self, keys: Sequence[TrustedKey] | None, asked_at: float) -> None:
+        """A check that was asked then has read them; None where it could not."""
+        self._read_at = asked_at
+        if keys is not None:
+            self._keys = {}
+            for key in keys:
+                self._keys.setdefault(Origin(key.issuer, key.key_id), []).append(key)
+        if self._next is not None and asked_at >= self._wanted_at:
+            waiting, self._next = self._next, None
+            if not waiting.done():
                 waiting.set_result(None)
 
 
-def _by_origin(rows: list[tuple[Any, ...]]) -> dict[Origin, list[TrustedKey]]:
-    found: dict[Origin, list[TrustedKey]] = {}
-    for issuer, key_id, modulus, audience, lifetime in rows:
-        key = TrustedKey(issuer, key_id, bytes(modulus), audience, timedelta(seconds=lifetime))
-        found.setdefault(Origin(issuer, key_id), []).append(key)
-    return found
+async def read(connection: psycopg.AsyncConnection[Any]) -> list[TrustedKey] | None:
+    """All there are. Never raises for what Postgres does: the check of revisions does not depend on
+    this."""
+    try:
+        with translated():
+            cursor = await connection.execute(_SQL)
+            rows = await cursor.fetchall()
+    except FlagctlError as error:
+        _log.warning("the keys of issuers cannot be read", extra={"reason": error.code})
+        return None
+    return [
+        TrustedKey(issuer, key_id, bytes(modulus), audience, timedelta(seconds=lifetime))
+        for issuer, key_id, modulus, audience, lifetime in rows
+    ]

@@ -6,9 +6,6 @@ itself, once a second and when it is asked. Nobody waits for anybody.
 
 import asyncio
 import json
-import mmap
-import struct
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -16,33 +13,9 @@ from typing import Any, Final, Protocol
 from prometheus_client.core import Metric
 from prometheus_client.samples import Sample
 
-_SLOT: Final = 1_048_576  # bytes a worker; those that are not used cost nothing
-_HEADER: Final = struct.Struct("<II")  # length and checksum
+from readserver.board import Board
+
 _INTERVAL_SECONDS: Final = 1.0
-
-
-class Board:
-    """Memory with a slot for each worker. A slot that is being written has a wrong checksum, and is
-    read again."""
-
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
-        self._memory = mmap.mmap(-1, workers * _SLOT)
-
-    def write(self, index: int, data: bytes) -> None:
-        if _HEADER.size + len(data) <= _SLOT:
-            slot = _HEADER.pack(len(data), zlib.crc32(data)) + data
-            self._memory[index * _SLOT : index * _SLOT + len(slot)] = slot
-
-    def read(self, index: int) -> bytes | None:
-        """None when nothing was written, or is being written all the time."""
-        start = index * _SLOT
-        for _ in range(3):
-            length, checksum = _HEADER.unpack(self._memory[start : start + _HEADER.size])
-            data = self._memory[start + _HEADER.size : start + _HEADER.size + min(length, _SLOT)]
-            if length and zlib.crc32(data) == checksum:
-                return data
-        return None
 
 
 class Collector(Protocol):

@@ -50,11 +50,14 @@ class Lifeline:
 class Supervisor:
     """Starts `count` workers, and again whichever dies, until it is told to stop."""
 
-    def __init__(self, count: int, work: Callable[[int, int], int]) -> None:
+    def __init__(
+        self, count: int, work: Callable[[int, int], int], on_end: Callable[[int], None]
+    ) -> None:
         """`work` gets a worker's index and a file that ends with the supervisor, and returns the
-        exit code."""
+        exit code. `on_end` gets the index of one that has ended."""
         self._workers = [Worker(index) for index in range(count)]
         self._work = work
+        self._on_end = on_end
         self._lifeline = Lifeline()
         self._code = 0
         self._stops_at: float | None = None  # when what still runs is killed
@@ -116,6 +119,7 @@ class Supervisor:
             pid, status = os.waitpid(worker.pid, os.WNOHANG)
             if pid:
                 worker.pid = None
+                self._on_end(worker.index)
                 self._ended(worker, os.waitstatus_to_exitcode(status))
 
     def _ended(self, worker: Worker, code: int) -> None:

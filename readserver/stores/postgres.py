@@ -1,4 +1,7 @@
-"""The truth: snapshots loaded from Postgres, in a thread, over one connection that is kept."""
+"""The truth: snapshots loaded from Postgres, in a thread, over one connection that is kept.
+
+What is not a load (a page of the audit log) uses the connection between loads, and makes way.
+"""
 
 import asyncio
 import contextlib
@@ -9,15 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 import psycopg
-from psycopg.pq import ConnStatus
+from psycopg.pq import ConnStatus, TransactionStatus
 from sqlalchemy import Connection
 
 from core import db
-from core.errors import UnavailableError
+from core.errors import FlagctlError, UnavailableError
 from core.settings import Secret
 from core.snapshot.document import Snapshot, Version
 from core.snapshot.load import load
 from readserver.connections import APPLICATION_NAME, session_settings, with_connect_timeout
+from readserver.stores.interludes import Interlude
 from readserver.telemetry import Counts
 
 LOAD_TIMEOUT_SECONDS: Final = 8.0
@@ -37,6 +41,10 @@ class PostgresStore:
         self._stack: contextlib.ExitStack | None = None
         self._connection: Connection | None = None
         self._driver: psycopg.Connection[Any] | None = None
+        self._loads = 0  # that wait or are under way
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._interlude: Interlude[Any] | None = None
 
     async def get(self, environment_id: str, at_least: Version | None = None) -> Snapshot | None:  # noqa: ARG002 - what Postgres has is the truth, whatever a hint says
         found = await self.refresh(environment_id)
@@ -49,13 +57,56 @@ class PostgresStore:
         """As core.snapshot.load. Raises UnavailableError within LOAD_TIMEOUT_SECONDS."""
         self._counts.postgres_loads += 1
         began = time.perf_counter()
+        self._loads += 1
+        self._idle.clear()
         try:
+            if self._interlude is not None:
+                await self._interlude.interrupt()
             return await self._run(lambda: self._load(environment_id, unless))
         except UnavailableError:
             self._counts.postgres_failures += 1
             raise
         finally:
+            self._loads -= 1
+            if not self._loads:
+                self._idle.set()
             self._counts.loads.observe(time.perf_counter() - began)
+
+    async def between_loads(
+        self, work: Callable[["psycopg.Connection[Any]"], T], *, seconds: float
+    ) -> T:
+        """What `work` returns, one at a time, in a transaction of its own; it may be begun more
+        than once, since a load interrupts it. Raises UnavailableError after so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    while self._loads:
+                        await self._idle.wait()
+                    interlude = Interlude(self._thread, self._apart(work))
+                    self._interlude = interlude
+                    try:
+                        return await interlude.result()
+                    except FlagctlError:
+                        if not interlude.is_interrupted:
+                            raise
+        except TimeoutError:
+            if self._interlude is not None:
+                await self._interlude.interrupt()
+            raise UnavailableError("Postgres took too long to answer") from None
+
+    def _apart(self, work: Callable[["psycopg.Connection[Any]"], T]) -> Callable[[Interlude[T]], T]:
+        def run(interlude: Interlude[T]) -> T:
+            with db.translated():
+                driver = self._proved()
+                interlude.begin(driver)
+                try:
+                    with driver.transaction():
+                        return work(driver)
+                finally:
+                    if driver.pgconn.transaction_status != TransactionStatus.IDLE:
+                        self._disconnect()
+
+        return run
 
     async def _run(self, work: Callable[[], T]) -> T:
         future = asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -70,28 +121,37 @@ class PostgresStore:
             raise UnavailableError("Postgres took too long to answer") from None
 
     def _load(self, environment_id: str, unless: Version | None) -> Snapshot | Version | None:
-        if self._driver is not None and not _answers(self._driver):
-            self._disconnect()  # lost long ago, maybe without a word
+        self._proved()
+        assert self._connection is not None  # noqa: S101 - narrows the type
         try:
-            return load(self._connect(), environment_id, unless=unless)
+            return load(self._connection, environment_id, unless=unless)
         except Exception:
             self._disconnect()
             raise
 
-    def _connect(self) -> Connection:
-        if self._connection is None:
-            stack = contextlib.ExitStack()
-            connection = stack.enter_context(
-                db.connect(self._url, application_name=APPLICATION_NAME)
-            )
-            self._stack, self._connection = stack, connection
-            driver = connection.connection.driver_connection
-            assert isinstance(driver, psycopg.Connection)  # noqa: S101 - narrows the type
-            self._driver = driver
-            with db.translated():
-                driver.execute(session_settings(LOAD_TIMEOUT_SECONDS))
-                driver.commit()
-        return self._connection
+    def _proved(self) -> "psycopg.Connection[Any]":
+        """The kept connection, if it is alive; else a new one."""
+        if self._driver is not None and not _answers(self._driver):
+            self._disconnect()  # lost long ago, maybe without a word
+        if self._driver is None:
+            try:
+                return self._connect()
+            except Exception:
+                self._disconnect()
+                raise
+        return self._driver
+
+    def _connect(self) -> "psycopg.Connection[Any]":
+        stack = contextlib.ExitStack()
+        connection = stack.enter_context(db.connect(self._url, application_name=APPLICATION_NAME))
+        self._stack, self._connection = stack, connection
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)  # noqa: S101 - narrows the type
+        self._driver = driver
+        with db.translated():
+            driver.execute(session_settings(LOAD_TIMEOUT_SECONDS))
+            driver.commit()
+        return driver
 
     def _disconnect(self) -> None:
         stack, connection = self._stack, self._connection

@@ -157,7 +157,7 @@ def test_no_token_holds_up_the_checks(written: Installation, reader: Reader) -> 
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
             " AND application_name = 'flagctl readserver'"
         )
-        assert used[0][0] <= 4
+        assert used[0][0] <= 3
     eventually(lambda: ask(reader, good).status == 200, "the log is free again")
 
 

@@ -1,7 +1,6 @@
 """Several workers: they share sockets, are started again, and never outlive their supervisor."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -9,36 +8,10 @@ from pathlib import Path
 
 from tests.support import readers
 from tests.support.installations import Installation
-from tests.support.readers import Reader
 from tests.support.waiting import eventually
+from tests.support.workers import by_worker, is_gone, listening, pids
 
 WORKERS = 2
-
-
-def workers_of(reader: Reader) -> set[int]:
-    pid = reader.process.pid
-    return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return state == "Z"  # whoever adopted it has not looked yet
-
-
-def listening(reader: Reader) -> int:
-    return reader.log.read_text().count('"listening"')
-
-
-def by_worker(reader: Reader, name: str) -> dict[str, float]:
-    text = reader.get("/metrics", admin=True).body.decode()
-    found: dict[str, float] = {}
-    for worker, value in re.findall(rf'^{name}{{[^}}]*worker="(\d)"[^}}]*}} (\S+)$', text, re.M):
-        found[worker] = found.get(worker, 0) + float(value)
-    return found
 
 
 def test_workers(installation: Installation, tmp_path: Path) -> None:
@@ -55,23 +28,23 @@ def test_workers(installation: Installation, tmp_path: Path) -> None:
         )
         assert by_worker(reader, "flagctl_postgres_up") == {"0": 1.0, "1": 1.0}
 
-        first = workers_of(reader)
+        first = pids(reader)
         assert len(first) == WORKERS
         victim = min(first)
         os.kill(victim, signal.SIGKILL)
         eventually(lambda: listening(reader) == WORKERS + 1, "another takes its place")
-        assert workers_of(reader) >= first - {victim}
-        assert len(workers_of(reader)) == WORKERS
+        assert pids(reader) >= first - {victim}
+        assert len(pids(reader)) == WORKERS
         assert reader.get("/v1/flags", prod.server_key).status == 200
 
-        last = workers_of(reader)
+        last = pids(reader)
         assert reader.stop() == 0
         assert all(map(is_gone, last))
         assert "Traceback" not in reader.log.read_text()
 
     with readers.running(tmp_path, settings) as reader:
         eventually(lambda: listening(reader) == WORKERS, "all listen")
-        orphans = workers_of(reader)
+        orphans = pids(reader)
         reader.process.kill()
         eventually(lambda: all(map(is_gone, orphans)), "they end with their supervisor")
 

@@ -11,7 +11,13 @@ def names_of_series() -> set[str]:
     """As Prometheus stores them: a histogram has three."""
     counts = Counts()
     gauges = Gauges(
-        environments=0, age_seconds=0, stale=False, postgres_up=True, redis_up=True, streams=0
+        environments=0,
+        age_seconds=0,
+        stale=False,
+        postgres_up=True,
+        redis_up=True,
+        streams=0,
+        leads=True,
     )
     counts.responses["/v1/flags", 200] = counts.evaluations.numbers["", "", ""] = 1
     counts.notifications["postgres"] = counts.wrong_keys["secret"] = 1

@@ -8,7 +8,13 @@ from readserver.histograms import BOUNDS, Histogram
 from readserver.telemetry import Counts, Gauges, HeldEnvironment, Telemetry
 
 GAUGES = Gauges(
-    environments=0, age_seconds=0, stale=False, postgres_up=True, redis_up=True, streams=0
+    environments=0,
+    age_seconds=0,
+    stale=False,
+    postgres_up=True,
+    redis_up=True,
+    streams=0,
+    leads=True,
 )
 
 

@@ -2,11 +2,18 @@
 
 from prometheus_client import generate_latest
 
+from readserver.board import Board
 from readserver.telemetry import Counts, Gauges, Telemetry
-from readserver.worker_metrics import _HEADER, Board, Shared
+from readserver.worker_metrics import Shared
 
 GAUGES = Gauges(
-    environments=1, age_seconds=0, stale=False, postgres_up=True, redis_up=False, streams=0
+    environments=1,
+    age_seconds=0,
+    stale=False,
+    postgres_up=True,
+    redis_up=False,
+    streams=0,
+    leads=True,
 )
 
 
@@ -27,13 +34,3 @@ def test_each_under_its_number() -> None:
         assert line in text.splitlines()
     assert 'worker="2"' not in text, "it never wrote"
     assert text.count("# TYPE flagctl_responses_total") == 1
-
-
-def test_half_of_what_is_written_is_nothing() -> None:
-    board = Board(2)
-    board.write(1, b"x" * 100)
-    assert board.read(1) == b"x" * 100
-    board._memory[_HEADER.size * 2 + 1_048_576] = 0
-    assert board.read(1) is None
-    board.write(0, b"x" * 2_000_000)
-    assert board.read(0) is None
