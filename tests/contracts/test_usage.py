@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -50,6 +50,10 @@ class World:
 
     def flush(self) -> None:
         self._run(self.usage.flush())
+
+    def counted_since(self) -> datetime | None:
+        now = clock.now()
+        return read(self._client, self.id, since=now.date(), now=now).counted_since
 
     def numbers(self, id_: str | None = None) -> dict[str, dict[str, int]]:
         """Of flags; this one runs at midnight, too."""
@@ -116,6 +120,30 @@ def test_a_silent_environment_is_still_counted(world: World) -> None:
     world.now += 3_601
     world.flush()
     assert (world.commands, world.numbers()) == (2, {})
+
+
+@pytest.mark.parametrize("days", [-400, -2, 2, 400])
+def test_a_clock_that_is_wrong_cannot_say_that_counting_began_earlier(
+    world: World, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """It counts for days that nobody looks at: from the last such flush on all is known."""
+    tallies, began, right = world.keep(), clock.now(), clock.now
+    since = world.counted_since()
+    assert since is None
+    for times in range(2):
+        ask(tallies, times=times + 1)
+        monkeypatch.setattr(clock, "now", lambda: right() + timedelta(days=days))
+        world.flush()
+        monkeypatch.setattr(clock, "now", right)
+        ask(tallies)
+        world.flush()
+        since = world.counted_since()
+        assert since is not None
+        assert since >= began.replace(microsecond=0)
+        began = since
+    world.now += 3_601
+    world.flush()
+    assert world.counted_since() == since, "clocks that agree go on"
 
 
 def test_so_many_at_once(world: World) -> None:
