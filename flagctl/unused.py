@@ -44,7 +44,7 @@ class Uses:
 
     def _is_silent(self, flag: "Candidate") -> bool:
         """Whether nobody asked for it by key. What another flag requires is asked unseen."""
-        is_old = flag.created_at <= self.since
+        is_old = flag.defined_at <= self.since  # who asked for an archived one was not counted
         return is_old and not (self.gaps or flag.required or flag.key in self.used)
 
     def _is_in_bulk(self, flag: "Candidate") -> bool:

@@ -41,7 +41,9 @@ def add(
 
 
 def age(installation: Installation, *, days: int) -> None:
-    """As if all flags had been made so long ago."""
+    """As if all flags had been made so long ago, and left as they were."""
+    ago = f"- make_interval(days => {days})"
     installation.govern(
-        f"UPDATE flagctl.flags SET created_at = created_at - make_interval(days => {days})"
+        "SET LOCAL session_replication_role = replica",  # a trigger says when it was
+        f"UPDATE flagctl.flags SET created_at = created_at {ago}, updated_at = updated_at {ago}",
     )

@@ -184,6 +184,17 @@ def test_counted_for_too_short_a_time(shop: CommandLine) -> None:
     assert "unused" not in str(reasons(shop, "--unused-for", "1d")), "dev is not counted"
 
 
+def test_what_was_archived_was_asked_for_unseen(shop: CommandLine) -> None:
+    """Whoever asks for an archived flag is told that there is none, and not counted."""
+    counted(shop)
+    shop.ok("archive", "checkout")
+    assert "checkout" not in reasons(shop)
+    shop.ok("unarchive", "checkout")
+    shop.ok("update", "banner", "--server-only")
+    assert reasons(shop) == {"kill_switch": ["unused"]}
+    assert "unused" in reasons(shop, "--unused-for", "0s")["checkout"]
+
+
 def test_a_number_that_cannot_be_read_is_a_use(shop: CommandLine) -> None:
     counted(shop)
     day = keys.usage_key(shop.installation.environment_id("prod"), clock.now().date())
