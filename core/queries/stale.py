@@ -34,8 +34,7 @@ class Why(StrEnum):
 class Candidate:
     """A flag that is not archived, with the reasons that can be seen from here. `variant` is what
     everybody gets, None where that differs. `required` says whether another flag asks for it, which
-    nobody counts; since `defined_at` it is what it is, and neither archived nor hidden from clients.
-    """
+    nobody counts; since `defined_at` it was neither archived nor hidden from clients."""
 
     key: str
     reasons: tuple[Why, ...]

@@ -1,6 +1,7 @@
 """What is counted, until Redis has it: nothing twice, nothing lost, and nothing for ever."""
 
 import secrets
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -182,6 +183,28 @@ def test_an_environment_that_is_not_held_is_forgotten_after_a_while(world: World
     world.flush()
     assert world.usage.of(world.id) is not first
     assert world.numbers() == {"dark_mode": {"on": 1}}
+
+
+def test_what_is_loaded_while_it_is_forgotten_is_counted(world: World) -> None:
+    """The load, a thread, has what counts it at the moment when that is let go."""
+    loaded: list[Tallies] = []
+    load = threading.Thread(target=lambda: loaded.append(world.usage.of(world.id)))
+
+    class Left(dict[str, float]):
+        def setdefault(self, key: str, default: float = 0.0, /) -> float:
+            found = super().setdefault(key, default)
+            if load.ident is None and default > found:
+                load.start()
+                load.join(0.2)  # it has to wait, or it would be done
+            return found
+
+    world.usage._left_at = Left()
+    world.usage.of(world.id)
+    world.flush()
+    world.now += 61
+    world.flush()
+    load.join()
+    assert loaded == [world.usage.of(world.id)]
 
 
 def test_many_that_are_not_held_while_redis_is_away(
