@@ -79,6 +79,12 @@ def test_since(shop: CommandLine, since: str, number: int) -> None:
     assert found["evaluations"] == number
 
 
+def test_since_is_no_earlier_than_anything_is_kept(shop: CommandLine) -> None:
+    kept = (clock.now() - timedelta(days=usage.KEPT_DAYS)).date().isoformat()
+    found = shop.json("usage", "--env", "prod", "--since", "2001-01-01")
+    assert found["since"] >= kept
+
+
 def test_nothing_is_counted(cli: CommandLine) -> None:
     cli.ok("create", "checkout")
     found = cli.json("usage", "--env", "dev")
