@@ -44,7 +44,7 @@ class Uses:
 
     def _is_silent(self, flag: "Candidate") -> bool:
         """Whether nobody asked for it by key. What another flag requires is asked unseen."""
-        is_old = flag.created_at <= self.since
+        is_old = flag.defined_at <= self.since  # who asked for an archived one was not counted
         return is_old and not (self.gaps or flag.required or flag.key in self.used)
 
     def _is_in_bulk(self, flag: "Candidate") -> bool:
@@ -68,7 +68,7 @@ def uses(
 
     try:
         for key, usage in ask(address, question):
-            _add(found, key, usage)
+            _add(found, key, usage, now)
     except UnavailableError as error:
         found.gaps.append(f"what is unused cannot be said: {error.message}")
     if not environments:
@@ -76,10 +76,15 @@ def uses(
     return found
 
 
-def _add(found: Uses, environment: str, usage: Usage) -> None:
+def _add(found: Uses, environment: str, usage: Usage, now: datetime) -> None:
     began = usage.counted_since
-    if began is None:
+    if began is None or usage.heard_at is None:
         found.gaps.append(f"nothing is counted in {environment}: what is unused cannot be said")
+    elif not usage.is_of(now):
+        found.gaps.append(
+            f"readers last counted {environment} at {usage.heard_at:%Y-%m-%d %H:%M} UTC, and it is "
+            f"{now:%Y-%m-%d %H:%M} here: what is unused cannot be said, a clock is wrong"
+        )
     elif began > found.since:
         found.gaps.append(
             f"{environment} is counted since {began:%Y-%m-%d %H:%M} UTC only: what is unused for "

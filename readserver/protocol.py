@@ -5,9 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.server import ServerState
 
 from readserver.answers import STREAM
@@ -64,6 +69,7 @@ class BoundedProtocol(HttpToolsProtocol):
     # 28: ours stay apart.
     __slots__ = (
         "_answered_at",
+        "_at_work",
         "_body_timer",
         "_fault",
         "_had_body",
@@ -88,6 +94,7 @@ class BoundedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._answered_at = 0.0  # by the loop's clock
+        self._at_work: RequestResponseCycle | None = None  # uvicorn's `cycle` came last
         self._fault: tuple[int, str] | None = None  # what ends it, once all before is answered
         self._held = b""  # what was read, and has to wait until there is room for its answers
         self._unfinished = 0  # bytes of the head (or the trailers) that is not complete yet
@@ -107,8 +114,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(503, "there are too many connections")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if isinstance(exc, TimeoutError) and self.cycle is not None:
-            cast("dict[str, Any]", self.cycle.scope)[TIMED_OUT] = True
+        if isinstance(exc, TimeoutError) and self._at_work is not None:
+            cast("dict[str, Any]", self._at_work.scope)[TIMED_OUT] = True
         self._stop_head_timer()
         self._stop_body_timer()
         if self.timeout_keep_alive_task is not None:
@@ -116,6 +123,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._writes.stop()
         self._held = b""
         self.pipeline.clear()
+        self._leave()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -191,6 +199,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(400, msg)
 
     # What uvicorn does of itself
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._at_work = cycle
+        HttpToolsProtocol._start_asgi_task(self, cycle, app)
+
     def shutdown(self) -> None:
         if self._had_stream and self.flow.write_paused:
             self.transport.abort()  # the end of a stream would wait for a peer that does not read
@@ -214,7 +226,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _count(self, answered: int) -> None:
         self.server_state.total_requests += answered
         self._answered_at = self.loop.time()
-        if self.timeout_keep_alive_task is None:
+        if self.timeout_keep_alive_task is None and not self.transport.is_closing():
             self._wait_idle(self.timeout_keep_alive)
 
     def _unset_keepalive_if_required(self) -> None:
@@ -225,6 +237,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self._later(seconds, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
+        if self.transport.is_closing():
+            return
         left = self._answered_at + self.timeout_keep_alive - self.loop.time()
         if self._is_answering() or self._head_timer or self._body_timer:
             left = self.timeout_keep_alive  # something else bounds what is begun
@@ -310,11 +324,17 @@ class BoundedProtocol(HttpToolsProtocol):
         """What was answered is still sent; nothing else is."""
         self._held = b""
         self.pipeline.clear()
-        if self._is_answering():
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        self._leave()
         self.transport.close()
         self._writes.start()
+
+    def _leave(self) -> None:
+        """Tell what is at work that nobody listens any more; uvicorn tells the request that came
+        last, which may wait behind a stream."""
+        cycle = self._at_work
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def _expire_head(self) -> None:
         """Time is up; what is being answered is answered first, which is bounded elsewhere."""

@@ -7,6 +7,7 @@ and that is all.
 
 import asyncio
 import random
+import threading
 import time
 from collections.abc import Callable
 from typing import Final
@@ -48,11 +49,13 @@ class Usage:
         self._told_at: dict[str, float] = {}
         self._tidied: dict[str, Version] = {}
         self._left_at: dict[str, float] = {}  # those not held any more, in the order they went
+        self._lock = threading.Lock()  # nobody is given what is just forgotten
 
     def of(self, environment_id: str) -> Tallies:
         """What counts an environment. Called where answers are made, which may be a thread."""
-        self._left_at.pop(environment_id, None)
-        return self._tallies.setdefault(environment_id, Tallies())
+        with self._lock:
+            self._left_at.pop(environment_id, None)
+            return self._tallies.setdefault(environment_id, Tallies())
 
     async def run(self) -> None:
         while True:
@@ -105,17 +108,22 @@ class Usage:
         for environment_id, tallies in list(self._tallies.items()):
             snapshot = held.get(environment_id)
             if snapshot is None:
-                left_at = self._left_at.setdefault(environment_id, now)
-                if now - left_at > _LEFT_SECONDS and not any(tallies.unsent()):
-                    self._forget(environment_id)
+                self._let_go(environment_id, tallies, now)
                 continue
             self._left_at.pop(environment_id, None)
             is_tidy = self._tidied.get(environment_id) == snapshot.version
             if not is_tidy and not any(tallies.unsent()):
                 tallies.forget_all_but(snapshot.served.flags)
                 self._tidied[environment_id] = snapshot.version
-        for environment_id in list(self._left_at)[:-_MOST_LEFT]:
-            self._forget(environment_id)
+        with self._lock:
+            for environment_id in list(self._left_at)[:-_MOST_LEFT]:
+                self._forget(environment_id)
+
+    def _let_go(self, environment_id: str, tallies: Tallies, now: float) -> None:
+        with self._lock:
+            left_at = self._left_at.setdefault(environment_id, now)
+            if now - left_at > _LEFT_SECONDS and not any(tallies.unsent()):
+                self._forget(environment_id)
 
     def _forget(self, environment_id: str) -> None:
         for known in (self._tallies, self._told_at, self._tidied, self._left_at):

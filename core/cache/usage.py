@@ -5,7 +5,7 @@ them, and what is read here is bounded, whatever lies there.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -17,10 +17,13 @@ from core.cache.receipts import READ_SHORT
 KEPT_DAYS: Final = 90
 # Where no reader counts for so long, counting begins anew: what was used meanwhile nobody knows.
 PAUSE_SECONDS: Final = 3 * 86_400
+_SKEW_SECONDS: Final = 86_400  # clocks that differ by more count for days that nobody looks at
 MOST_FIELDS: Final = 20_000  # of a day: flags and their variants
 _LONGEST_FIELD: Final = 2_048  # bytes of a flag's and a variant's name
 _MOST_DIGITS: Final = 15  # of a number
 _DAYS_AT_ONCE: Final = 10
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = 200_000_000_000  # seconds since 1970: what lies there may be any number
 
 # A name of Postgres's has no NUL, and no flag's is empty.
 BULK_FIELDS: Final[Mapping[KeyKind, str]] = {kind: f"\0{kind}" for kind in KeyKind}
@@ -28,15 +31,19 @@ _OTHERS: Final = "\0others"
 
 # KEYS: the day, the beginning. ARGV: seconds that the day lives, seconds that the beginning does,
 # now, how many fields at most, then names and numbers to add. What is no day that readers wrote is
-# lost, and counting begins anew. Numbers of flags that have no room any more are added up under one
+# lost, and counting begins anew; so it does where a reader's clock and Redis's are far apart, and
+# never earlier than either says. Numbers of flags that have no room any more are added up under one
 # name, so that nobody takes those for unused.
 ADD: Final = f"""
 local kind = redis.call('TYPE', KEYS[1])['ok']
 if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', KEYS[1], KEYS[2]) end
 if redis.call('TYPE', KEYS[2])['ok'] ~= 'hash' then redis.call('DEL', KEYS[2]) end
+local theirs, ours = tonumber(ARGV[3]), tonumber(redis.call('TIME')[1])
+local now = math.max(theirs, ours)
 local began = redis.call('HMGET', KEYS[2], 'began')[1] or ''
-if began == '' or #began > {_MOST_DIGITS} or began:find('%D') or tonumber(began) > tonumber(ARGV[3])
-  then redis.call('HSET', KEYS[2], 'began', ARGV[3]) end
+if began == '' or #began > {_MOST_DIGITS} or began:find('%D') or tonumber(began) > now
+  or math.abs(theirs - ours) > {_SKEW_SECONDS} then began = now end
+redis.call('HSET', KEYS[2], 'began', began, 'heard', now)
 redis.call('EXPIRE', KEYS[2], ARGV[2])
 local room = ARGV[4] - redis.call('HLEN', KEYS[1])
 for i = 5, #ARGV, 2 do
@@ -56,8 +63,8 @@ redis.call('EXPIRE', KEYS[1], ARGV[1])
 return 1
 """
 
-# KEYS: the day. Returns names and numbers, without those that no reader writes; one word alone for
-# what is no day of ours, or too large for one.
+# KEYS: the day. Returns names and numbers, without names that are too long, and 1 for what is no
+# number: that somebody asked is known. One word alone for what is no day of ours, or too large.
 READ_DAY: Final = f"""
 local kind = redis.call('TYPE', KEYS[1])['ok']
 if kind == 'none' then return {{}} end
@@ -66,7 +73,8 @@ if kind ~= 'hash' or redis.call('HLEN', KEYS[1]) > {MOST_FIELDS + len(BULK_FIELD
 local all, found = redis.call('HGETALL', KEYS[1]), {{}}
 for i = 1, #all, 2 do
   local name, number = all[i], all[i + 1]
-  if #name <= {_LONGEST_FIELD} and #number <= {_MOST_DIGITS} and not number:find('%D') then
+  if #name <= {_LONGEST_FIELD} then
+    if number == '' or #number > {_MOST_DIGITS} or number:find('%D') then number = '1' end
     found[#found + 1] = name
     found[#found + 1] = number
   end
@@ -89,11 +97,19 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Of one environment. `counted_since` is None where nothing is counted; `days` are those with
-    numbers, in their order."""
+    """Of one environment. `counted_since` is None where nothing is counted, `heard_at` when readers
+    last said so; `days` are those with numbers, in their order."""
 
     counted_since: datetime | None
+    heard_at: datetime | None
     days: tuple[Day, ...]
+
+    def is_of(self, now: datetime) -> bool:
+        """Whether the days are those before `now`: not where the clocks are far apart."""
+        if self.heard_at is None:
+            return False
+        ago = (now - self.heard_at).total_seconds()
+        return -_SKEW_SECONDS <= ago <= PAUSE_SECONDS + _SKEW_SECONDS
 
 
 def field_of(key: str, variant: str) -> str:
@@ -117,7 +133,8 @@ def read(client: Any, environment_id: str, *, since: date, now: datetime) -> Usa
     first = max(since, now.date() - timedelta(days=KEPT_DAYS))
     days = [first + timedelta(days=n) for n in range((now.date() - first).days + 1)]
     began_key = keys.usage_began_key(environment_id)
-    began = _began(client.eval(READ_SHORT, 1, began_key, _MOST_DIGITS, "began"), now)
+    answer = client.eval(READ_SHORT, 1, began_key, _MOST_DIGITS, "began", "heard")
+    began, heard = _times(answer)
     found: list[Day] = []
     for at in range(0, len(days), _DAYS_AT_ONCE):
         pipeline = client.pipeline(transaction=False)
@@ -128,15 +145,14 @@ def read(client: Any, environment_id: str, *, since: date, now: datetime) -> Usa
                 began = _after(began, day)
             elif answer:
                 found.append(_day(day, answer))
-    return Usage(began, tuple(found))
+    return Usage(min(began, now) if began is not None else None, heard, tuple(found))
 
 
-def _began(answer: Any, now: datetime) -> datetime | None:
-    text = answer[0] if isinstance(answer, list) and len(answer) == 1 else b""
-    number = _number(text)
-    if number is None:
-        return None
-    return datetime.fromtimestamp(min(number, int(now.timestamp())), UTC)
+def _times(answer: Any) -> Iterator[datetime | None]:
+    texts = answer if isinstance(answer, list) and len(answer) == 2 else (b"", b"")
+    for text in texts:
+        number = _number(text)
+        yield None if number is None else _EPOCH + timedelta(seconds=min(number, _LATEST))
 
 
 def _after(began: datetime | None, day: date) -> datetime | None:

@@ -34,7 +34,7 @@ class Why(StrEnum):
 class Candidate:
     """A flag that is not archived, with the reasons that can be seen from here. `variant` is what
     everybody gets, None where that differs. `required` says whether another flag asks for it, which
-    nobody counts."""
+    nobody counts; since `defined_at` it was neither archived nor hidden from clients."""
 
     key: str
     reasons: tuple[Why, ...]
@@ -45,7 +45,7 @@ class Candidate:
     client_visible: bool
     required: bool
     expires_at: datetime | None
-    created_at: datetime
+    defined_at: datetime
     changed_at: datetime
 
 
@@ -159,7 +159,7 @@ def _candidate(
         client_visible=flag.client_visible,
         required=required,
         expires_at=flag.expires_at,
-        created_at=flag.created_at,
+        defined_at=flag.updated_at,
         changed_at=changed_at,
     )
 

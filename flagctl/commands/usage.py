@@ -1,6 +1,7 @@
 """How often flags are asked for, by what the read servers count in Redis."""
 
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,24 +38,23 @@ def usage(
     flagctl usage --env prod
     flagctl usage new_checkout --env prod --since 7d
     """
-    from core.cache.usage import read
+    from core.cache.usage import KEPT_DAYS, read
     from core.errors import InvalidInputError
     from core.queries.usage import counted
     from flagctl.asking_redis import ask
 
     here, now = current(), clock.now()
     begin = parse_time(since, now=now, future=False)
+    first = max(begin.date(), now.date() - timedelta(days=KEPT_DAYS))
     if begin > now:
         raise InvalidInputError(f"--since {since} is in the future")
     address = here.settings.require("redis_url")
     with here.reading() as session:
         asked = counted(session, here.environment(env), key)
-    found = ask(
-        address, lambda client: read(client, asked.environment_id, since=begin.date(), now=now)
-    )
+    found = ask(address, lambda client: read(client, asked.environment_id, since=first, now=now))
     document = {
         "environment": asked.environment,
-        "since": begin.date(),
+        "since": first,
         "counted_since": found.counted_since,
         "bulk_answers": {
             "server": sum(day.server for day in found.days),

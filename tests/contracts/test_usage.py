@@ -1,8 +1,9 @@
 """What is counted, until Redis has it: nothing twice, nothing lost, and nothing for ever."""
 
 import secrets
+import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -50,6 +51,10 @@ class World:
 
     def flush(self) -> None:
         self._run(self.usage.flush())
+
+    def counted_since(self) -> datetime | None:
+        now = clock.now()
+        return read(self._client, self.id, since=now.date(), now=now).counted_since
 
     def numbers(self, id_: str | None = None) -> dict[str, dict[str, int]]:
         """Of flags; this one runs at midnight, too."""
@@ -118,6 +123,30 @@ def test_a_silent_environment_is_still_counted(world: World) -> None:
     assert (world.commands, world.numbers()) == (2, {})
 
 
+@pytest.mark.parametrize("days", [-400, -2, 2, 400])
+def test_a_clock_that_is_wrong_cannot_say_that_counting_began_earlier(
+    world: World, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """It counts for days that nobody looks at: from the last such flush on all is known."""
+    tallies, began, right = world.keep(), clock.now(), clock.now
+    since = world.counted_since()
+    assert since is None
+    for times in range(2):
+        ask(tallies, times=times + 1)
+        monkeypatch.setattr(clock, "now", lambda: right() + timedelta(days=days))
+        world.flush()
+        monkeypatch.setattr(clock, "now", right)
+        ask(tallies)
+        world.flush()
+        since = world.counted_since()
+        assert since is not None
+        assert since >= began.replace(microsecond=0)
+        began = since
+    world.now += 3_601
+    world.flush()
+    assert world.counted_since() == since, "clocks that agree go on"
+
+
 def test_so_many_at_once(world: World) -> None:
     tallies = world.usage.of(world.id)
     for n in range(2_001):
@@ -154,6 +183,28 @@ def test_an_environment_that_is_not_held_is_forgotten_after_a_while(world: World
     world.flush()
     assert world.usage.of(world.id) is not first
     assert world.numbers() == {"dark_mode": {"on": 1}}
+
+
+def test_what_is_loaded_while_it_is_forgotten_is_counted(world: World) -> None:
+    """The load, a thread, has what counts it at the moment when that is let go."""
+    loaded: list[Tallies] = []
+    load = threading.Thread(target=lambda: loaded.append(world.usage.of(world.id)))
+
+    class Left(dict[str, float]):
+        def setdefault(self, key: str, default: float = 0.0, /) -> float:
+            found = super().setdefault(key, default)
+            if load.ident is None and default > found:
+                load.start()
+                load.join(0.2)  # it has to wait, or it would be done
+            return found
+
+    world.usage._left_at = Left()
+    world.usage.of(world.id)
+    world.flush()
+    world.now += 61
+    world.flush()
+    load.join()
+    assert loaded == [world.usage.of(world.id)]
 
 
 def test_many_that_are_not_held_while_redis_is_away(

@@ -381,3 +381,32 @@ def test_whoever_does_not_read_is_cut_off(pipelined: int, last: bytes) -> None:
                 cut.set()
 
     serving(test, SHORT_BODY, large_app)
+
+
+def test_a_connection_that_is_cut_while_it_answers_leaves_no_timer() -> None:
+    """The first of two requests is answered after it was cut, and the second never."""
+    held, done = asyncio.Event(), asyncio.Event()
+    said: list[dict[str, Any]] = []
+
+    async def slow_app(scope: Any, receive: Any, send: Any) -> None:
+        await held.wait()
+        await app(scope, receive, send)
+        said.append(await receive())
+        done.set()
+
+    async def test(connect: Connect) -> None:
+        peer = await connect()
+        peer[1].write(b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n")
+        while not (made and next(iter(made)).pipeline):
+            await asyncio.sleep(0)
+        (protocol,) = made
+        protocol.transport.abort()
+        while made:
+            await asyncio.sleep(0)
+        held.set()
+        await done.wait()
+        assert said == [{"type": "http.disconnect"}]
+        assert protocol.timeout_keep_alive_task is None
+
+    made: set[Any] = set()
+    serving(test, app=slow_app, made=made)

@@ -210,6 +210,16 @@ def test_a_key_has_so_many_streams(world: World) -> None:
             assert other.status == 200
 
 
+def test_a_stream_with_a_request_behind_it_is_forgotten_too(world: World) -> None:
+    """Whoever leaves, leaves the stream as well, and not only what came last."""
+    stream = f"GET /v1/stream HTTP/1.1\r\nHost: x\r\nAuthorization: {world.prod.server_key}\r\n\r\n"
+    eventually(lambda: world.reader.metric("flagctl_streams") == 0, "those of other tests end")
+    with socket.create_connection(("127.0.0.1", world.reader.port)) as peer:
+        peer.sendall((stream + stream.replace("stream", "flags")).encode())
+        eventually(lambda: world.reader.metric("flagctl_streams") == 1, "it is open")
+    eventually(lambda: world.reader.metric("flagctl_streams") == 0, "it is forgotten")
+
+
 def test_who_does_not_read_is_dropped_and_harms_nobody(world: World) -> None:
     dropped = world.reader.metric("flagctl_streams_dropped_total")
     with (

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -177,6 +179,61 @@ def test_who_is_not_chosen(
             assert reader.ask("GET", "/v1/flags", prod.server_key, headers=head).status == 200
         assert reader.stop() == 0
     assert collector.spans() == []  # nor of the load that it was begun for
+
+
+STRANGE = [
+    [],
+    [f"traceparent: {SAMPLED}"],
+    [f"traceparent: {SAMPLED}", f"traceparent: {SAMPLED}"],
+    [f"traceparent: {SAMPLED}", "tracestate: " + "a=b," * 9_000],
+    [f"traceparent: {SAMPLED}", f"tracestate: {NEEDLE}@{'y' * 300}=\xe9"],
+    [f"traceparent: {SAMPLED}-\xe2\x80\xa8"],
+    ["traceparent: " + "0" * 5_000],
+    ["traceparent:", "tracestate: a=b"],
+]
+
+
+def thrice(reader: Reader, request: str, key: str, lines: list[str]) -> bytes:
+    """What a connection with three requests in one packet is answered, but for the time."""
+    line, _, body = request.partition("\n")
+    head = [f"{line} HTTP/1.1", "Host: x", f"Authorization: {key}", *lines]
+    head += [f"Content-Length: {len(body)}"] if body else []
+    one, last = (
+        ("\r\n".join([*head, *more, "", ""]) + body).encode("latin-1")
+        for more in ([], ["Connection: close"])
+    )
+    said = b""
+    with socket.create_connection(("127.0.0.1", reader.port), timeout=10) as connection:
+        connection.sendall(one + one + last)
+        while data := connection.recv(65_536):
+            said += data
+    return re.sub(rb"date: [^\r]*", b"", said)
+
+
+def test_answers_are_those_without_traces(
+    installation: Installation, collector: Collector, tmp_path: Path, prod: Prod
+) -> None:
+    context = json.dumps({"context": CONTEXT})
+    requests = [
+        *("GET /v1/flags", "GET /v1/configs", "HEAD /v1/flags", "PURGE /v1/flags", "GET /nothing"),
+        *(f"POST {path}\n{context}" for path in (BULK, f"{BULK}/dark_mode", f"/{BULK}/%00")),
+        *(f"POST {BULK}/dark_mode\n{{", "OPTIONS /v1/flags", "GET //v1/snapshot"),
+    ]
+    settings = readers.settings_for(installation)
+    for folder in ("plain", "traced"):
+        (tmp_path / folder).mkdir()
+    with (
+        readers.running(tmp_path / "plain", settings) as plain,
+        readers.running(tmp_path / "traced", settings | collector.settings) as traced,
+    ):
+        for reader in (plain, traced):  # from now on out of memory
+            assert reader.get("/v1/flags", prod.server_key).status == 200
+        for request, lines, key in product(requests, STRANGE, (prod.server_key, NEEDLE)):
+            answers = [thrice(reader, request, key, lines) for reader in (plain, traced)]
+            assert answers[0] == answers[1], (request, lines)
+        eventually(lambda: collector.spans("HTTP /v1/flags"), "an unknown method's")
+        assert not [line for line in traced.lines() if line["level"] == "error"]
+        assert NEEDLE not in traced.log.read_text()
 
 
 @pytest.mark.parametrize("hung", [False, True])

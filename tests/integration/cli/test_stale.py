@@ -4,9 +4,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import redis
 from sqlalchemy import update
 
+from core import clock
 from core.auth.api_keys import KeyKind
+from core.cache import keys
 from core.models import Flag
 from tests.support.command_lines import CommandLine
 from tests.support.usage import add, age
@@ -179,6 +182,40 @@ def test_counted_for_too_short_a_time(shop: CommandLine) -> None:
         *("rolled_out", "unused")
     ]
     assert "unused" not in str(reasons(shop, "--unused-for", "1d")), "dev is not counted"
+
+
+def test_what_was_archived_was_asked_for_unseen(shop: CommandLine) -> None:
+    """Whoever asks for an archived flag is told that there is none, and not counted."""
+    counted(shop)
+    shop.ok("archive", "checkout")
+    assert "checkout" not in reasons(shop)
+    shop.ok("unarchive", "checkout")
+    shop.ok("update", "banner", "--server-only")
+    assert reasons(shop) == {"kill_switch": ["unused"]}
+    assert "unused" in reasons(shop, "--unused-for", "0s")["checkout"]
+
+
+def test_a_number_that_cannot_be_read_is_a_use(shop: CommandLine) -> None:
+    counted(shop)
+    day = keys.usage_key(shop.installation.environment_id("prod"), clock.now().date())
+    with redis.Redis.from_url(shop.installation.redis.administrator.reveal()) as raw:
+        raw.hset(day, mapping={"checkout\0on": "-1", "\0client": str(2**63)})
+    assert reasons(shop) == {"kill_switch": ["unused"]}
+
+
+@pytest.mark.parametrize("days", [-40, -5, 2, 400, None])
+def test_where_clocks_are_far_apart_nothing_is_unused(shop: CommandLine, days: int | None) -> None:
+    """Days of one clock say nothing about the days of another."""
+    counted(shop)
+    began = keys.usage_began_key(shop.installation.environment_id("prod"))
+    with redis.Redis.from_url(shop.installation.redis.administrator.reveal()) as raw:
+        if days is None:
+            raw.hdel(began, "heard")
+        else:
+            raw.hset(began, "heard", int(clock.now().timestamp()) + days * 86_400)
+    ran = shop.run("stale", "-o", "json")
+    assert "unused" not in ran.stdout
+    assert "what is unused cannot be said" in ran.stderr
 
 
 def test_what_another_flag_requires_is_asked_unseen(shop: CommandLine) -> None:
