@@ -179,7 +179,7 @@ def test_under_load(
             assert "reading on without it" in first.log.read_text()
         # A change is one load for each reader, and may be one more where a check sees it first.
         assert CHANGES <= loaded <= 2 * CHANGES * 2
-        assert postgres.at_work <= 2, "each loads one environment at a time"
+        assert postgres.at_work <= 2 * 2, "each loads one environment at a time, and checks"
         # Each: LISTEN, loads, and one that checks.
         assert postgres.most <= 2 * 3
         assert not [line for line in first.lines() if line["level"] == "error"]
