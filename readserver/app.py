@@ -173,9 +173,7 @@ async def running(
             receipts = Receipts(redis, memory, truth)
             provider.watchers.append(receipts)
             stack.push_async_callback(redis.close)
-            client = connect(
-                settings.redis_url, timeout=2.0
-            )  # its one connection is a subscription
+            client = connect(settings.redis_url, timeout=2.0)  # for the subscription alone
             stack.push_async_callback(client.aclose)
             for_all["subscriber"] = RedisSubscriber(
                 client,
