@@ -32,7 +32,7 @@ from readserver.evaluation_counts import EvaluationCounts
 from readserver.fast_lane import Lane
 from readserver.fast_path import FastPath, Memo
 from readserver.host import Hearing, Peers
-from readserver.host_messages import Changed
+from readserver.host_messages import Changed, Filled
 from readserver.last_good import LastGood
 from readserver.latency import Timed
 from readserver.leading import Leading, Run
@@ -147,6 +147,7 @@ async def running(
         prepare=partial(prepare, vary=cors.vary(settings.cors_origins)),
         most=settings.max_environments,
         is_followed=lambda environment_id: environment_id in streams,
+        on_filled=lambda environment_id: peers.tell(Filled(environment_id)),
     )
     streams = Streams(provider.held, counts, _stream_bounds(settings))
     keys = TrustedKeys(ask_for_check=lambda: checker.soon())
@@ -191,6 +192,7 @@ async def running(
         stack.push_async_callback(provider.close)
         hearing = Hearing(
             on_change=provider.hint,
+            on_filled=provider.filled,
             on_answer=checker.learn,
             on_wanted=checker.want,
             on_missed=checker.soon,
