@@ -15,7 +15,7 @@ from readserver.checker import Checker
 from readserver.evaluation_counts import EvaluationCounts
 from readserver.fast_path import Memo
 from readserver.host import Hearing, Peers
-from readserver.host_messages import Changed
+from readserver.host_messages import Changed, Filled
 from readserver.kinds import PLAIN, Kinds
 from readserver.last_good import LastGood
 from readserver.leading import Leading, Run
@@ -88,6 +88,7 @@ async def running(
         ),
         most=settings.max_environments,
         is_followed=lambda environment_id: environment_id in streams,
+        on_filled=lambda environment_id: peers.tell(Filled(environment_id)),
     )
     streams = Streams(provider.held, counts, _stream_bounds(settings))
     keys = TrustedKeys(ask_for_check=lambda: checker.soon())
@@ -114,8 +115,7 @@ async def running(
             receipts = Receipts(redis, memory, truth)
             provider.watchers.append(receipts)
             stack.push_async_callback(redis.close)
-            # For one connection, the subscription's.
-            client = connect(settings.redis_url, timeout=2.0)
+            client = connect(settings.redis_url, timeout=2.0)  # for the subscription alone
             stack.push_async_callback(client.aclose)
             for_all["subscriber"] = RedisSubscriber(
                 client,
@@ -136,6 +136,7 @@ async def running(
         stack.push_async_callback(provider.close)
         hearing = Hearing(
             on_change=provider.hint,
+            on_filled=provider.filled,
             on_answer=checker.learn,
             on_wanted=checker.want,
             on_missed=checker.soon,

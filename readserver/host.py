@@ -18,6 +18,7 @@ from readserver.host_answers import Answer
 from readserver.host_messages import (
     Changed,
     Checked,
+    Filled,
     Mailboxes,
     Message,
     RedisSeen,
@@ -39,6 +40,7 @@ class Hearing:
     """What a worker does with what it hears. `on_missed`: it may not have heard all."""
 
     on_change: Callable[[str, int, str], None]
+    on_filled: Callable[[str], None]
     on_answer: Callable[[Answer], None]
     on_wanted: Callable[[], None]
     on_missed: Callable[[], None]
@@ -211,6 +213,8 @@ class Member(Peers):
         match message:
             case Changed(environment_id, revision, channel):
                 hearing.on_change(environment_id, revision, channel)
+            case Filled(environment_id):
+                hearing.on_filled(environment_id)
             case Checked(worker):
                 self._hear_answer(worker, hearing)
             case Wanted():

@@ -24,6 +24,13 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class Filled:
+    """Redis has a copy that the sender loaded: who waits for it looks now."""
+
+    environment_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Checked:
     """A check was answered; what, is on the board of whoever asked."""
 
@@ -42,7 +49,7 @@ class RedisSeen:
     is_up: bool
 
 
-Message = Changed | Checked | Wanted | RedisSeen
+Message = Changed | Filled | Checked | Wanted | RedisSeen
 
 
 def render(message: Message) -> bytes:
@@ -50,6 +57,8 @@ def render(message: Message) -> bytes:
         case Changed(environment_id, revision, channel):
             notification = notifications.Notification(environment_id, revision)
             return f"{channel} {notification.render()}".encode()
+        case Filled(environment_id):
+            return f"filled {environment_id}".encode()
         case Checked(worker):
             return f"checked {worker}".encode()
         case Wanted():
@@ -64,6 +73,8 @@ def parse(data: bytes) -> Message | None:
         case "postgres" | "redis":
             found = notifications.parse(rest)
             return Changed(found.environment_id, found.revision, word) if found else None
+        case "filled":
+            return Filled(rest)
         case "checked":
             return Checked(int(rest))
         case "wanted":

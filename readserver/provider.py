@@ -67,11 +67,12 @@ class Provider:
         now: Now = clock.now,
         most: int = MOST_ENVIRONMENTS,
         is_followed: Callable[[str], bool] = lambda _: False,
+        on_filled: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`ask_about_unknown` asks for a check and says whether one is granted: it is rationed.
         `on_change` is called whenever an answer may be another than before. `now` is the wall
         clock, which timed changes follow. `is_followed` says of an environment whether it has
-        streams."""
+        streams. `on_filled` is called when Redis has a copy that was loaded here."""
         self._memory = memory
         self._redis = redis
         self._postgres = postgres
@@ -88,6 +89,7 @@ class Provider:
         )
         self._most = most
         self._is_followed = is_followed
+        self._on_filled = on_filled
         self._confirmed_at: dict[str, float] = {}  # when Postgres had what is held
         self._hints: dict[str, int] = {}
         self._went_back: set[str] = set()
@@ -95,6 +97,7 @@ class Provider:
         self._flights: dict[str, asyncio.Task[str]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._load_seconds: dict[str, float] = {}  # until Redis had it
+        self._waiting: dict[str, Turn] = {}  # for the copy of another reader
         self._filling: set[str] = set()  # environments whose copy is on its way to Redis
         self._readings: dict[str, asyncio.Task[Prepared | None]] = {}
         self.watchers: list[Watcher] = []
@@ -312,7 +315,16 @@ class Provider:
         if bound is None or environment_id in self._filling:
             return False  # whoever still fills Redis with the last load has the turn
         took = self._load_seconds.get(environment_id, 0.0)
-        return await turn.wait(bound, load_seconds=took)
+        self._waiting[environment_id] = turn
+        try:
+            return await turn.wait(bound, load_seconds=took)
+        finally:
+            del self._waiting[environment_id]
+
+    def filled(self, environment_id: str) -> None:
+        """Another worker of the host has put a copy into Redis."""
+        if turn := self._waiting.get(environment_id):
+            turn.wake()
 
     async def _take_copy(self, environment_id: str, hint: int, held: Version | None) -> bool:
         snapshot = await self._from_redis(environment_id, hint)
@@ -385,6 +397,7 @@ class Provider:
         try:
             if self._redis is not None:
                 await self._redis.put(snapshot, replace=replace)
+                self._on_filled(snapshot.environment_id)
             await turn.end()
         finally:
             self._load_seconds[snapshot.environment_id] = time.monotonic() - began

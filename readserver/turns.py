@@ -7,6 +7,7 @@ Redis may lie about whose turn it is: that costs the wait, and then everybody lo
 import asyncio
 import secrets
 import time
+from contextlib import suppress
 from typing import Final
 
 from core.snapshot.document import Version
@@ -28,6 +29,11 @@ class Turn:
         self._counts = counts
         self._environment_id = environment_id
         self._token: str | None = None
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Another worker of the host says that the copy is there: look now."""
+        self._woken.set()
 
     async def wait(self, at_least: Version, *, load_seconds: float = 0.0) -> bool:
         """Whether there is a copy now, so that nothing has to be loaded. `load_seconds` is how long
@@ -38,6 +44,7 @@ class Turn:
         seconds = min(max(WAIT_SECONDS, _TIMES_A_LOAD * load_seconds), _LONGEST_WAIT)
         until = time.monotonic() + seconds
         while True:
+            self._woken.clear()  # before it is asked: what is said meanwhile counts
             claim = await self._redis.claim(self._environment_id, at_least, token)
             if claim is Claim.LOAD:
                 self._token = token
@@ -46,8 +53,13 @@ class Turn:
             if time.monotonic() + pause > until:
                 self._counts.turns_given_up += 1
                 return False
-            await asyncio.sleep(pause)
+            await self._rest(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
 
     async def end(self) -> None:
         """The next one may load."""
