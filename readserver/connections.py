@@ -14,6 +14,7 @@ from core.errors import UnavailableError
 from core.settings import Secret
 
 APPLICATION_NAME: Final = "flagctl readserver"
+_FAREWELL_SECONDS: Final = 0.25
 # A peer that vanished without a word is noticed by the kernel after about 15 s.
 _KEEPALIVE: Final = {"keepalives_idle": 10, "keepalives_interval": 2, "keepalives_count": 3}
 
@@ -62,7 +63,21 @@ async def open_connection(
                 async with deadline(connection, ends_at - loop.time()):
                     yield connection
         finally:
-            await connection.close()
+            await _close(connection)
+
+
+async def _close(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Until Postgres has let go of it too, so that the next one does not stand beside it there."""
+    if connection.closed:
+        await connection.close()
+        return
+    with socket.socket(fileno=os.dup(connection.fileno())) as twin:
+        twin.setblocking(False)  # noqa: FBT003 - the library's name for it
+        await connection.close()
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                while await asyncio.get_running_loop().sock_recv(twin, 4_096):
+                    pass
 
 
 @asynccontextmanager
