@@ -1,8 +1,10 @@
 """Connections to Postgres as the server makes them: read-only, named, and never waited for long."""
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import psycopg
