@@ -67,7 +67,14 @@ def uses(
         ]
 
     try:
-        for key, usage in ask(address, question):
+        answers = ask(address, question)
+        silent = [key for key, usage in answers if not _is_counted(usage)]
+        if silent:
+            others = "; --env names others" if len(silent) < len(answers) else ""
+            found.gaps.append(
+                f"nothing is counted in {', '.join(silent)}: what is unused cannot be said{others}"
+            )
+        for key, usage in answers:
             _add(found, key, usage, now)
     except UnavailableError as error:
         found.gaps.append(f"what is unused cannot be said: {error.message}")
@@ -76,10 +83,14 @@ def uses(
     return found
 
 
+def _is_counted(usage: Usage) -> bool:
+    return usage.counted_since is not None and usage.heard_at is not None
+
+
 def _add(found: Uses, environment: str, usage: Usage, now: datetime) -> None:
     began = usage.counted_since
     if began is None or usage.heard_at is None:
-        found.gaps.append(f"nothing is counted in {environment}: what is unused cannot be said")
+        pass  # said for all of them together
     elif not usage.is_of(now):
         found.gaps.append(
             f"readers last counted {environment} at {usage.heard_at:%Y-%m-%d %H:%M} UTC, and it is "

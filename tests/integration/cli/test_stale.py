@@ -174,6 +174,9 @@ def test_counted_for_too_short_a_time(shop: CommandLine) -> None:
     assert [flag["reasons"] for flag in ran.json()] == [["rolled_out"], ["rolled_out"]]
     assert "note: nothing is counted in prod: what is unused cannot be said" in ran.stderr
     counted(shop, "prod", days_ago=2)
+    ran = shop.run("stale", *SETTLED)
+    said = "note: nothing is counted in dev, staging: what is unused cannot be said; --env names"
+    assert said in ran.stderr
     ran = shop.run("stale", *SETTLED, "--env", "prod")
     assert ran.code == 0
     assert "unused" not in ran.stdout
