@@ -88,19 +88,8 @@ def _is_counted(usage: Usage) -> bool:
 
 
 def _add(found: Uses, environment: str, usage: Usage, now: datetime) -> None:
-    began = usage.counted_since
-    if began is None or usage.heard_at is None:
-        pass  # said for all of them together
-    elif not usage.is_of(now):
-        found.gaps.append(
-            f"readers last counted {environment} at {usage.heard_at:%Y-%m-%d %H:%M} UTC, and it is "
-            f"{now:%Y-%m-%d %H:%M} here: what is unused cannot be said, a clock is wrong"
-        )
-    elif began > found.since:
-        found.gaps.append(
-            f"{environment} is counted since {began:%Y-%m-%d %H:%M} UTC only: what is unused for "
-            "longer cannot be said"
-        )
+    if doubt := _doubt(environment, usage, found.since, now):
+        found.gaps.append(doubt)
     if any(day.others for day in usage.days):
         found.gaps.append(
             f"{environment} has more flags in use than are counted: what is unused cannot be said"
@@ -109,3 +98,21 @@ def _add(found: Uses, environment: str, usage: Usage, now: datetime) -> None:
         found.bulk |= {kind for kind in ("server", "client") if getattr(day, kind)}
         for key in day.flags:
             found.used[key] = max(day.day, found.used.get(key, day.day))
+
+
+def _doubt(environment: str, usage: Usage, since: datetime, now: datetime) -> str | None:
+    """Why what is counted there does not tell."""
+    began, heard_at = usage.counted_since, usage.heard_at
+    if began is None or heard_at is None:
+        return None  # said for all such environments together
+    if not usage.is_of(now):
+        return (
+            f"readers last counted {environment} at {heard_at:%Y-%m-%d %H:%M} UTC, and it is "
+            f"{now:%Y-%m-%d %H:%M} here: what is unused cannot be said, a clock is wrong"
+        )
+    if began > since:
+        return (
+            f"{environment} is counted since {began:%Y-%m-%d %H:%M} UTC only: what is unused for "
+            "longer cannot be said"
+        )
+    return None
