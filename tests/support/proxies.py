@@ -94,8 +94,9 @@ class Proxy:
 def before_postgres(url: str, folder: Path) -> Iterator[tuple[Proxy, str]]:
     """A proxy in an empty folder, before a Postgres that is reached by its Unix socket; and the
     address through it."""
-    host = parse_qs(urlsplit(url).query)["host"][0]
-    socket = f".s.PGSQL.{parse_qs(urlsplit(url).query)['port'][0]}"
+    parameters = parse_qs(urlsplit(url).query)
+    host, (port,) = parameters["host"][0], parameters.get("port", ["5432"])
+    socket = f".s.PGSQL.{port}"
     with running(Proxy(folder / socket, Path(host) / socket)) as proxy:
         yield proxy, url.replace(quote(host, safe=""), quote(str(folder), safe=""))
 

@@ -115,13 +115,14 @@ def test_the_name_of_a_session_names_nobody(login: str, ground: Ground) -> None:
         ("SELECT last_value FROM flagctl.flags_id_seq", "42501"),
         ("SELECT lastval()", "55000"),
         ("SELECT 1 FROM pg_sequences WHERE schemaname = 'flagctl' AND last_value > 0", "0 rows"),
-        ("SELECT 1 WHERE pg_sequence_last_value('flagctl.flags_id_seq') > 0", "0 rows"),
+        # Until Postgres 17 it is refused, since then it has no value.
+        ("SELECT 1 WHERE pg_sequence_last_value('flagctl.flags_id_seq') > 0", "42501 0 rows"),
     ],
 )
 def test_sequences_tell_nothing(statement: str, state: str, ground: Ground) -> None:
     with ground.connect() as connection:
         begin(connection, ground.admin)
-        assert outcome(connection, statement) == state
+        assert outcome(connection, statement) in state
 
 
 @pytest.mark.parametrize(
