@@ -6,7 +6,9 @@ from typing import Final
 FORMAT: Final = 3  # of the bytes in an entry: that of core/snapshot/codec.py
 EXPIRES_SECONDS: Final = 86_400  # of an entry; it is written again with each change and each miss
 PATTERN: Final = "flagctl:{*}:*"  # of every key of every format, as Redis's rules match it
-_RECEIPTS: Final = 1  # of what readers say of themselves, which no format of snapshots changes
+# What no format of snapshots changes: a new release finds the old one's receipts and counts.
+_RECEIPTS: Final = 1
+_USAGE: Final = 1
 READERS: Final = f"flagctl:{{readers}}:{_RECEIPTS}:live"  # the ids of the readers that are up
 
 
@@ -26,12 +28,12 @@ def lease_key(environment_id: str) -> str:
 
 def usage_key(environment_id: str, day: date) -> str:
     """What was asked of the environment on a day, by UTC: a hash of names and numbers."""
-    return f"flagctl:{{{environment_id}}}:{FORMAT}:usage-{day.isoformat()}"
+    return f"flagctl:{{{environment_id}}}:{_USAGE}:usage-{day.isoformat()}"
 
 
 def usage_began_key(environment_id: str) -> str:
     """Since when that is counted without a pause."""
-    return f"flagctl:{{{environment_id}}}:{FORMAT}:usage-began"
+    return f"flagctl:{{{environment_id}}}:{_USAGE}:usage-began"
 
 
 def reader_key(reader_id: str) -> str:

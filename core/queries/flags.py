@@ -130,7 +130,8 @@ def page_of_flags(session: Session, wanted: Filter) -> Page:
         statement = statement.limit(wanted.limit + 1)
     flags = session.execute(statement.order_by(Flag.key)).all()
     shown = flags[: wanted.limit]
-    overrides = _overrides(session, [flag.id for flag in shown])
+    ids = [flag.id for flag in shown]
+    overrides = overrides_where(session, Override.flag_id.in_(ids))
     summaries = [_summary(flag, overrides[flag.id], rows, now) for flag in shown]
     return Page(summaries, len(flags) > len(shown))
 
@@ -150,7 +151,7 @@ def _is_in(state: str, environment_id: int, now: datetime) -> ColumnElement[bool
 
 def show_flag(session: Session, key: str) -> FlagDetail:
     flag, now = find_flag(session, key), clock.now()
-    overrides = _overrides(session, [flag.id])[flag.id]
+    overrides = overrides_where(session, Override.flag_id == flag.id)[flag.id]
     return FlagDetail(
         key=flag.key,
         type=flag.type,
@@ -173,18 +174,20 @@ def show_flag(session: Session, key: str) -> FlagDetail:
     )
 
 
-def _overrides(session: Session, flag_ids: list[int]) -> dict[int, dict[int, Row[Any]]]:
+def overrides_where(
+    session: Session, condition: ColumnElement[bool]
+) -> dict[int, dict[int, Row[Any]]]:
+    """By the ids of flag and environment."""
     found: dict[int, dict[int, Row[Any]]] = defaultdict(dict)
-    if flag_ids:
-        statement = select(
-            Override.flag_id,
-            Override.environment_id,
-            Override.enabled,
-            Override.targeting,
-            Override.updated_at,
-        ).where(Override.flag_id.in_(flag_ids))
-        for row in session.execute(statement):
-            found[row.flag_id][row.environment_id] = row
+    statement = select(
+        Override.flag_id,
+        Override.environment_id,
+        Override.enabled,
+        Override.targeting,
+        Override.updated_at,
+    ).where(condition)
+    for row in session.execute(statement):
+        found[row.flag_id][row.environment_id] = row
     return found
 
 
@@ -242,6 +245,7 @@ def _on_off(enabled: bool) -> str:  # noqa: FBT001 - one word for one bit
 def targeting_of(session: Session, key: str, environment_key: str) -> dict[str, Any]:
     """The targeting document of a flag in one environment; empty where there is none."""
     environment, flag = find_environment(session, environment_key), find_flag(session, key)
-    override = _overrides(session, [flag.id])[flag.id].get(environment.id)
+    overrides = overrides_where(session, Override.flag_id == flag.id)
+    override = overrides[flag.id].get(environment.id)
     targeting: dict[str, Any] = override.targeting if override is not None else {}
     return targeting

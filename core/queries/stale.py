@@ -3,7 +3,6 @@
 What is constant the engine says, which compiled it.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +18,7 @@ from core.evaluation.ruleset import Ruleset
 from core.evaluation.timed_changes import has_expired
 from core.lookups import environments, find_environment, segment_documents
 from core.models import Flag, Override
+from core.queries.flags import overrides_where
 from core.sessions import Session
 
 
@@ -70,26 +70,23 @@ def candidates(
         .where(Flag.organization_id == session.organization_id, Flag.archived_at.is_(None))
         .order_by(Flag.key)
     ).all()
-    overrides = _overrides(session, [row.id for row in rows])
+    places = [row.id for row in rows]
+    overrides = overrides_where(session, Override.environment_id.in_(places))
     segments = segment_documents(session)
     constants: list[dict[str, Result | None]] = []
     required: set[str] = set()
     for row in rows:
-        rulesets = [_ruleset(flag, overrides[row.id].get(flag.id)) for flag in flags]
+        rulesets = [_ruleset(flag, overrides[flag.id].get(row.id)) for flag in flags]
         programs = Engine(rulesets, segments, at=now).programs
         constants.append({key: program.constant for key, program in programs.items()})
         required.update(_required(rulesets))
-    changed: dict[int, datetime] = {}
-    for of_environment in overrides.values():
-        for id_, override in of_environment.items():
-            changed[id_] = max(override.updated_at, changed.get(id_, override.updated_at))
     return Candidates(
         {row.key: row.public_id for row in rows},
         [
             _candidate(
                 flag,
                 [of_environment[flag.key] for of_environment in constants],
-                changed_at=max(flag.updated_at, changed.get(flag.id, flag.updated_at)),
+                changed_at=max(row.updated_at for row in (flag, *overrides[flag.id].values())),
                 required=flag.key in required,
                 now=now,
                 settled_by=settled_by,
@@ -97,21 +94,6 @@ def candidates(
             for flag in flags
         ],
     )
-
-
-def _overrides(session: Session, environment_ids: list[int]) -> dict[int, dict[int, Row[Any]]]:
-    """By environment and flag."""
-    found: dict[int, dict[int, Row[Any]]] = defaultdict(dict)
-    statement = select(
-        Override.flag_id,
-        Override.environment_id,
-        Override.enabled,
-        Override.targeting,
-        Override.updated_at,
-    ).where(Override.environment_id.in_(environment_ids))
-    for row in session.execute(statement):
-        found[row.environment_id][row.flag_id] = row
-    return found
 
 
 def _ruleset(flag: Row[Any], override: Row[Any] | None) -> Ruleset:
