@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, CursorResult, Executable, text
+from sqlalchemy import Connection, CursorResult, Executable, Row, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 import core
 from core.auth import tokens
@@ -24,13 +25,15 @@ _BOUNDS = (
 _BEGIN = (
     f"{_BOUNDS} flagctl.begin_change(:token, :organization, :reason, :client_version) AS change"
 )
-_STATE_OF = "flagctl.state_of(:flag, :environment)"
 _BEGIN_ALONE = text(_BEGIN)
-_BEGIN_AT_SPOT = text(f"{_BEGIN}, {_STATE_OF} AS state")
+_SET_FLAG = text(
+    f"{_BOUNDS} flagctl.set_flag(:token, :organization, :reason, :client_version, :flag,"
+    " :environment, :patch, :if_revision) AS done"
+).bindparams(bindparam("patch", type_=JSONB(none_as_null=True)))
 _BEGIN_AS_OWNER = text(
     f"{_BOUNDS} flagctl.begin_owner_change(:organization, :reason, :client_version) AS change"
 )
-_STATE = text(f"SELECT {_STATE_OF}")
+_STATE = text("SELECT flagctl.state_of(:flag, :environment)")
 PATIENCE_SECONDS = 40.0  # for each answer: more than any statement may take
 CLIENT_VERSION = f"flagctl/{core.__version__}"
 _BECOME_OWNER = text(
@@ -48,6 +51,17 @@ class Spot:
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """What the override at a spot shall have, as far as it is known before anybody looked there:
+    {"enabled", "serve"?}, where no `serve` keeps its own and null takes it away. `patch` None asks
+    to look only."""
+
+    spot: Spot
+    patch: dict[str, Any] | None = None
+    if_revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """Who acts, for which organization, in one open transaction. It cannot commit."""
 
@@ -59,6 +73,8 @@ class Session:
     change_id: UUID
     schema_version: str
     is_locked: bool  # whether it has the organization's lock, which every write needs
+    # What was done as wished for, in the form of `flagctl.outcome`; None where it was not.
+    granted: dict[str, Any] | None = None
     # Answers that came with those to other questions, good until the next statement: each way to
     # Postgres and back that a write does without counts.
     _ahead: dict[Hashable, Any] = field(default_factory=dict)
@@ -94,7 +110,7 @@ def session(
     organization: str | None = None,
     reason: str | None = None,
     read_only: bool = True,
-    spot: Spot | None = None,
+    wish: Wish | None = None,
 ) -> Iterator[Session]:
     """Open a transaction in the name of the token's bearer, whom Postgres verifies; rolled back
     unless committed inside.
@@ -109,7 +125,7 @@ def session(
             organization=organization,
             reason=reason,
             read_only=read_only,
-            spot=spot,
+            wish=wish,
         )
 
 
@@ -120,15 +136,20 @@ def begin(
     organization: str | None = None,
     reason: str | None = None,
     read_only: bool = True,
-    spot: Spot | None = None,
+    wish: Wish | None = None,
 ) -> Session:
-    """The same on a connection that is open; its transaction ends with commit or rollback. What is
-    at the `spot` is asked for in the same breath."""
+    """The same on a connection that is open; its transaction ends with commit or rollback. A `wish`
+    is granted in the same breath where nothing is in its way: then the transaction can only end.
+    In any case what is at its spot comes along."""
     parameters = {"token": token.reveal(), "organization": organization, "reason": reason}
     parameters["read_only"] = "on" if read_only else "off"
-    if spot is None:
+    if wish is None:
         return _begin(connection, _BEGIN_ALONE, parameters)
-    return _begin(connection, _BEGIN_AT_SPOT, parameters | asdict(spot), spot)
+    parameters |= asdict(wish.spot) | {"patch": wish.patch, "if_revision": wish.if_revision}
+    done = _ask(connection, _SET_FLAG, parameters).done
+    begun = _session(connection, done["change"], done.get("outcome"))
+    begun.foresee(wish.spot, done["state"])
+    return begun
 
 
 @contextmanager
@@ -144,15 +165,18 @@ def owner_session(
         yield _begin(connection, _BEGIN_AS_OWNER, parameters)
 
 
-def _begin(
-    connection: Connection,
-    statement: Executable,
-    parameters: dict[str, Any],
-    spot: Spot | None = None,
-) -> Session:
+def _begin(connection: Connection, statement: Executable, parameters: dict[str, Any]) -> Session:
+    return _session(connection, _ask(connection, statement, parameters).change)
+
+
+def _ask(connection: Connection, statement: Executable, parameters: dict[str, Any]) -> Row[Any]:
     with translated():
-        row = connection.execute(statement, parameters | {"client_version": CLIENT_VERSION}).one()
-    change: dict[str, Any] = row.change
+        return connection.execute(statement, parameters | {"client_version": CLIENT_VERSION}).one()
+
+
+def _session(
+    connection: Connection, change: dict[str, Any], granted: dict[str, Any] | None = None
+) -> Session:
     grants = tuple(
         Grant(Role(g["role"]), g["environment_id"], g["environment"]) for g in change["grants"]
     )
@@ -165,5 +189,5 @@ def _begin(
         UUID(change["change_id"]),
         change["schema_version"],
         change.get("is_locked", False),
-        {} if spot is None else {spot: row.state},
+        granted,
     )

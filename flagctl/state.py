@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.errors import FlagctlError
     from core.services.change import Change, Options, Outcome
     from core.services.key_files import KeyFile
-    from core.sessions import Session, Spot
+    from core.sessions import Session, Wish
     from core.settings import Secret, Settings
     from flagctl.followers import Follower
 
@@ -118,11 +118,11 @@ class State:
         apply: Callable[["Change"], T],
         *,
         confirmed: bool = False,
-        spot: "Spot | None" = None,
+        wish: "Callable[[Options], Wish] | None" = None,
     ) -> tuple[T, "Outcome"]:
         """Run `apply` as one change and commit; then tell Redis. Asks back where that is needed.
 
-        What `apply` looks at first may be named as `spot`: that saves a way to Postgres and back.
+        What `apply` will write may be wished for: that saves two ways to Postgres and back.
         """
         from core.services.change import change
 
@@ -133,7 +133,7 @@ class State:
                 settings.admin_token(),
                 options,
                 organization=self.organization,
-                spot=spot,
+                wish=wish(options) if wish is not None else None,
             ) as opened:
                 result = apply(opened)
             return result, opened.outcome

@@ -1,5 +1,6 @@
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ForeignKeyConstraint, Identity, Index, Integer, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -35,6 +36,7 @@ class Override(Base):
     environment_id: Mapped[int]
     enabled: Mapped[bool | None]
     targeting: Mapped[dict[str, Any]]
+    write_id: Mapped[UUID | None]
     version: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]

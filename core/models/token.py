@@ -55,3 +55,4 @@ class VerifiedToken(Base):
     header: Mapped[dict[str, Any]]
     claims: Mapped[dict[str, Any]]
     expires_at: Mapped[datetime]
+    organization_id: Mapped[int]

@@ -26,7 +26,7 @@ from core.errors import (
 from core.evaluation.limits import DEFAULT, Limits
 from core.lookups import environments
 from core.models import AuditEvent
-from core.sessions import CLIENT_VERSION, Session, Spot, owner_session, session
+from core.sessions import CLIENT_VERSION, Session, Wish, owner_session, session
 from core.settings import Secret
 
 _RECORD_DENIAL = text(
@@ -147,16 +147,16 @@ def change(
     options: Options,
     *,
     organization: str | None = None,
-    spot: Spot | None = None,
+    wish: Wish | None = None,
 ) -> Iterator[Change]:
-    """Run the block as one authenticated, audited transaction; commit at its end. `spot` is what
-    the block will look at first.
+    """Run the block as one authenticated, audited transaction; commit at its end. A `wish` is what
+    the block will write, if it is known beforehand.
 
     Raises what the block raises, and then nothing was written but, of what the actor may not do,
     that it was tried; ConflictError when the organization's lock is not to be had in five seconds.
     """
     with session(
-        url, token, organization=organization, reason=options.reason, read_only=False, spot=spot
+        url, token, organization=organization, reason=options.reason, read_only=False, wish=wish
     ) as opened:
         try:
             with running(opened, options) as open_change:
@@ -257,7 +257,9 @@ def _named(holder: Row[Any] | None) -> str:
 
 def _read_outcome(open_change: Change) -> None:
     session = open_change.session
-    found = session.foreseen(OUTCOME, lambda: session.execute(_OUTCOME).scalar_one())
+    found = session.granted
+    if found is None:
+        found = session.foreseen(OUTCOME, lambda: session.execute(_OUTCOME).scalar_one())
     outcome = open_change.outcome
     outcome.events = tuple(Event(**event) for event in found["events"] or ())
     outcome.raised = tuple(

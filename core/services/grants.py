@@ -123,6 +123,7 @@ _FUNCTIONS = {
     "outcome()": (Group.ADMIN, Group.TRUST),
     "record_denial(text, text, text, text)": (Group.ADMIN,),
     "organizations_of(text)": (Group.ADMIN,),
+    "set_flag(text, text, text, text, text, text, jsonb, bigint)": (Group.ADMIN,),
     "state_of(text, text)": (Group.ADMIN,),
     "set_state(bigint, bigint, boolean, jsonb)": (Group.ADMIN,),
     **dict.fromkeys(

@@ -10,12 +10,12 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from core.auth.actor import Permission
-from core.errors import ConflictError, InvalidInputError, NotFoundError
+from core.errors import ConflictError, FlagctlError, InvalidInputError, NotFoundError
 from core.evaluation.shares import default_share
 from core.lookups import find_environment, find_flag
 from core.names import check_key, closest
-from core.services.change import OUTCOME, Change
-from core.sessions import Spot
+from core.services.change import OUTCOME, Change, Options
+from core.sessions import Spot, Wish
 
 
 class State(StrEnum):
@@ -90,12 +90,13 @@ def set_override(
     check_editable(change, flag, environment)
     state, variant = _parse(flag, wanted)
     change.expect(environment.revision, what=f"the revision of {environment_key}")
-    enabled = {State.ON: True, State.OFF: False, State.INHERIT: None}[state]
+    patch = _patch(state, variant)
+    enabled = patch["enabled"]
     targeting = dict(current.targeting if current is not None else EMPTY_TARGETING)
-    if state is not State.OFF:
+    if "serve" in patch:
         targeting.pop("serve", None)
     if variant is not None:
-        targeting["serve"] = {"variant": variant}
+        targeting["serve"] = patch["serve"]
     if rollout is not None:
         from core.services.targeting import check_targeting  # deferred: few writes need it
 
@@ -107,6 +108,27 @@ def set_override(
     if (enabled, targeting) != before:
         write(change, flag, environment, enabled, targeting)
     return _result(flag, environment, state, targeting)
+
+
+def wish(
+    key: str, environment: str, wanted: str, rollout: Rollout | None, options: Options
+) -> Wish:
+    """What `set_override` will write, as far as it can be known beforehand."""
+    spot = Spot(key, environment)
+    if rollout is not None:
+        return Wish(spot)
+    state = State(wanted) if wanted in tuple(State) else State.ON
+    patch = _patch(state, None if wanted in tuple(State) else wanted)
+    return Wish(spot, patch, options.if_revision)
+
+
+def _patch(state: State, variant: str | None) -> dict[str, Any]:
+    """Off keeps what on would serve."""
+    enabled = {State.ON: True, State.OFF: False, State.INHERIT: None}[state]
+    patch: dict[str, Any] = {"enabled": enabled}
+    if state is not State.OFF:
+        patch["serve"] = {"variant": variant} if variant is not None else None
+    return patch
 
 
 def check_editable(change: Change, flag: FlagRow, environment: Place) -> None:
@@ -178,10 +200,16 @@ def write(
     enabled: bool | None,  # noqa: FBT001 - a column's value
     targeting: dict[str, Any],
 ) -> None:
-    """Make the override, or change it."""
+    """Make the override, or change it, unless that was wished for and done already."""
+    done = change.session.granted
+    if done is not None:
+        after = done["events"][0]["after"] if done["events"] else None
+        if after is None or (after["enabled"], after["targeting"]) != (enabled, targeting):
+            raise FlagctlError("Postgres wrote something else than was meant: nothing is committed")
+        return
     at = {"flag": flag.id, "environment": environment.id}
-    done = change.session.execute(_SET_STATE, at | {"enabled": enabled, "targeting": targeting})
-    change.session.foresee(OUTCOME, done.scalar_one())
+    answer = change.session.execute(_SET_STATE, at | {"enabled": enabled, "targeting": targeting})
+    change.session.foresee(OUTCOME, answer.scalar_one())
 
 
 def _result(flag: FlagRow, environment: Place, state: State, targeting: dict[str, Any]) -> Result:

@@ -67,8 +67,7 @@ def set_flag(
     """
     from core.errors import InvalidInputError
     from core.evaluation.timed_changes import has_expired
-    from core.services.overrides import Rollout, set_override
-    from core.sessions import Spot
+    from core.services import overrides
 
     if rollout is None and by is not None:
         raise InvalidInputError("--by goes with --rollout PERCENT")
@@ -77,12 +76,12 @@ def set_flag(
             raise InvalidInputError("a rollout is an environment's: use --env, not --default")
         _set_default(key, state, env)
         return
-    share = Rollout(rollout, by) if rollout is not None else None
+    share = overrides.Rollout(rollout, by) if rollout is not None else None
     here = current()
     environment = here.environment(env)
     result, outcome = here.write(
-        lambda change: set_override(change, key, environment, state, share),
-        spot=Spot(key, environment),
+        lambda change: overrides.set_override(change, key, environment, state, share),
+        wish=lambda options: overrides.wish(key, environment, state, share, options),
     )
     document = {
         "flag": key,

@@ -37,7 +37,7 @@ RETURN CASE WHEN jti ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN jti::u
 -- The registration of a token; NULLs for another issuer's. Of the built-in issuer only what was
 -- registered here counts.
 CREATE FUNCTION flagctl.registration(verified jsonb) RETURNS flagctl.tokens
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     claims jsonb := verified -> 'claims';
@@ -74,7 +74,7 @@ $$;
 
 -- Whom a verified token speaks for, in one organization, with its roles there.
 CREATE FUNCTION flagctl.actor_of(verified jsonb, wanted text) RETURNS jsonb
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     claims jsonb := verified -> 'claims';
@@ -124,29 +124,35 @@ _SHORT_WAY = """
 -- its bearer has one role, in one organization. NULL for all others: the long way then decides,
 -- and says why not. It asks all that the long way asks; a test holds both together.
 CREATE FUNCTION flagctl.remembered_actor(token text, wanted text) RETURNS jsonb
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    SET plan_cache_mode = force_generic_plan
+    LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    known flagctl.verified_tokens;
+BEGIN
+    SELECT * INTO known FROM flagctl.verified_tokens v
+        WHERE v.digest = sha256(convert_to(token, 'UTF8'));
+    RETURN flagctl.remembered_bearer(known, wanted);
+END
+$$;
+
+CREATE FUNCTION flagctl.remembered_bearer(known flagctl.verified_tokens, wanted text)
+    RETURNS jsonb
+    LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     at timestamptz := clock_timestamp();
     now_seconds numeric := extract(epoch FROM at);
-    says jsonb;
-    kid text;
-    signed_by bytea;
-    issued numeric;
-    ends numeric;
-    actor jsonb;
-    roles bigint;
+    says jsonb := known.claims;
+    kid text := known.header ->> 'kid';
+    issued numeric := says -> 'iat';
+    ends numeric := says -> 'exp';
+    found record;
 BEGIN
-    SELECT v.claims, v.header ->> 'kid', v.modulus, (v.claims ->> 'iat')::numeric,
-            (v.claims ->> 'exp')::numeric
-        INTO says, kid, signed_by, issued, ends
-        FROM flagctl.verified_tokens v WHERE v.digest = sha256(convert_to(token, 'UTF8'));
     IF says IS NULL OR ends <= now_seconds - 30
         OR greatest(issued, (says ->> 'nbf')::numeric) > now_seconds + 30 THEN
         RETURN NULL;
     END IF;
-    SELECT jsonb_build_object('organization_id', o.id, 'organization', o.key,
+    SELECT (array_agg(jsonb_build_object('organization_id', o.id, 'organization', o.key,
             'key_pattern', o.key_pattern, 'issuer_id', i.id, 'key_id', kid,
             'token_id', CASE WHEN i.built_in THEN t.jti END, 'expires', says -> 'exp',
             'actor', CASE WHEN i.built_in THEN says ->> 'sub'
@@ -154,8 +160,8 @@ BEGIN
             'actor_name', m.email,
             'grants', jsonb_build_array(jsonb_build_object('member_id', m.id, 'role', m.role,
                 'environment_id', m.environment_id, 'environment', e.key)),
-            'rights', jsonb_build_object({rights})), count(*) OVER ()
-        INTO actor, roles
+            'rights', jsonb_build_object({rights}))))[1] AS actor, count(*) AS roles
+        INTO found
         FROM flagctl.issuers i
             JOIN flagctl.issuer_keys k ON k.issuer_id = i.id
             JOIN flagctl.members m ON m.issuer_id = i.id
@@ -164,14 +170,14 @@ BEGIN
             LEFT JOIN flagctl.environments e ON e.id = m.environment_id
         WHERE i.issuer = says ->> 'iss' AND to_jsonb(i.audience) = says -> 'aud'
             AND ends - issued <= i.max_lifetime_seconds
-            AND k.key_id = kid AND k.modulus = signed_by
+            AND k.key_id = kid AND k.modulus = known.modulus
             AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > at)
             AND (m.subject = says ->> 'sub' OR m.claims <@ says)
             AND CASE WHEN i.built_in THEN t.organization_id = o.id AND t.revoked_at IS NULL
                     AND t.subject = says ->> 'sub' AND t.expires_at = to_timestamp(ends)
                 ELSE i.organization_id = o.id END
             AND (wanted IS NULL OR o.key = wanted);
-    RETURN CASE WHEN roles = 1 THEN actor END;
+    RETURN CASE WHEN found.roles = 1 THEN found.actor END;
 END
 $$;
 """

@@ -11,8 +11,7 @@ RETURN encode(sha256(outer_key || sha256(inner_key || convert_to(concat_ws(' ',
     coalesce(pg_current_xact_id_if_assigned()::text, '-'), change), 'UTF8'))), 'hex');
 
 CREATE FUNCTION flagctl.open_change(actor jsonb, reason text, client_version text) RETURNS jsonb
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    SET plan_cache_mode = force_generic_plan
+    LANGUAGE plpgsql
 AS $$
 DECLARE
     change jsonb := actor || jsonb_build_object('change_id', gen_random_uuid(),
@@ -74,24 +73,26 @@ BEGIN
     PERFORM FROM flagctl.organizations o WHERE o.id = tenant FOR NO KEY UPDATE SKIP LOCKED;
     -- Under the lock nobody else remembers the same token, for whose end we would wait.
     IF FOUND AND jsonb_typeof(verified -> 'new') = 'object' THEN
-        PERFORM flagctl.remember_token(verified);
+        PERFORM flagctl.remember_token(verified, tenant);
         RETURN change || '{"is_locked": true}';
     END IF;
     RETURN change || jsonb_build_object('is_locked', FOUND);
 END
 $$;
 
-CREATE FUNCTION flagctl.remember_token(verified jsonb) RETURNS void
+CREATE FUNCTION flagctl.remember_token(verified jsonb, tenant bigint) RETURNS void
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     -- Another one's open transaction may be tidying up too: it is not waited for.
     DELETE FROM flagctl.verified_tokens v WHERE v.digest IN (SELECT o.digest
         FROM flagctl.verified_tokens o WHERE o.expires_at < now() - interval '1 minute'
         FOR UPDATE SKIP LOCKED);
-    INSERT INTO flagctl.verified_tokens (digest, modulus, header, claims, expires_at)
+    INSERT INTO flagctl.verified_tokens
+            (digest, modulus, header, claims, expires_at, organization_id)
         VALUES (decode(verified -> 'new' ->> 'digest', 'hex'),
             decode(verified -> 'new' ->> 'modulus', 'hex'), verified -> 'new' -> 'header',
-            verified -> 'claims', to_timestamp((verified -> 'claims' ->> 'exp')::numeric))
+            verified -> 'claims', to_timestamp((verified -> 'claims' ->> 'exp')::numeric),
+            tenant)
         ON CONFLICT DO NOTHING;
 END;
 
@@ -120,8 +121,7 @@ $$;
 -- The open change, NULL without one. Any login may write the setting; only we can seal it. A
 -- transaction that is kept open must not outlive what its token may do.
 CREATE FUNCTION flagctl.current_change() RETURNS jsonb
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    SET plan_cache_mode = force_generic_plan
+    LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     setting text := current_setting('flagctl.change', true);
@@ -148,8 +148,7 @@ $$;
 -- Asked before the first event of a change, under the lock that a revocation takes too: none comes
 -- between.
 CREATE FUNCTION flagctl.check_still_allowed(change jsonb) RETURNS void
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    SET plan_cache_mode = force_generic_plan
+    LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     at timestamptz := clock_timestamp();

@@ -20,11 +20,16 @@ RETURN jsonb_build_object('format', 1, 'key', f.key, 'type', f.type, 'variants',
     'expires_at', f.expires_at, 'archived', f.archived_at IS NOT NULL, 'salt', f.salt,
     'version', f.version);
 
--- Without a search path of its own it becomes part of the expression that asks.
-CREATE FUNCTION flagctl.document(o flagctl.overrides, flag text, environment text) RETURNS jsonb
+-- Without a search path of their own both become part of the expression that asks.
+CREATE FUNCTION flagctl.override_document(flag text, environment text, enabled boolean,
+    targeting jsonb, version integer) RETURNS jsonb
     LANGUAGE sql STABLE
 RETURN jsonb_build_object('format', 1, 'key', flag, 'environment', environment,
-    'enabled', o.enabled, 'targeting', o.targeting, 'version', o.version);
+    'enabled', enabled, 'targeting', targeting, 'version', version);
+
+CREATE FUNCTION flagctl.document(o flagctl.overrides, flag text, environment text) RETURNS jsonb
+    LANGUAGE sql STABLE
+RETURN flagctl.override_document(flag, environment, o.enabled, o.targeting, o.version);
 
 CREATE FUNCTION flagctl.document(s flagctl.segments) RETURNS jsonb
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

@@ -11,8 +11,7 @@ CREATE FUNCTION flagctl.record_event(
     in_environment bigint, action text, before jsonb, after jsonb, affected bigint[],
     permission text DEFAULT 'edit', needed bigint[] DEFAULT NULL)
     RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    SET plan_cache_mode = force_generic_plan
+    LANGUAGE plpgsql
 AS $$
 DECLARE
     change jsonb;
@@ -69,8 +68,7 @@ END
 $$;
 
 CREATE FUNCTION flagctl.outcome_of(this_change uuid) RETURNS json
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    SET plan_cache_mode = force_generic_plan
+    LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
     RETURN json_build_object(

@@ -4,7 +4,7 @@ FUNCTIONS = """
 -- Whether the actor of a change may, in these environments or (NULL) in the whole organization. An
 -- empty list of them needs the permission somewhere all the same.
 CREATE FUNCTION flagctl.check_rights(change jsonb, permission text, needed bigint[]) RETURNS void
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     places jsonb := change -> 'rights' -> permission;
@@ -28,8 +28,7 @@ $$;
 -- event tells which revision it is part of.
 CREATE FUNCTION flagctl.raise_revisions(change jsonb, affected bigint[], permission text,
     organization bigint, event bigint) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    SET plan_cache_mode = force_generic_plan
+    LANGUAGE plpgsql
 AS $$
 DECLARE
     this_change uuid := change ->> 'change_id';

@@ -1,6 +1,16 @@
 """The override of a flag in an environment, looked at and written in one call each."""
 
-FUNCTIONS = """
+# What a write to one flag in one environment starts from.
+STATE = """json_build_object(
+            'environment', json_build_object('id', e.id, 'key', e.key, 'revision', e.revision),
+            'flag', json_build_object('id', f.id, 'key', f.key,
+                'variants', f.variants, 'on_variant', f.on_variant, 'off_variant', f.off_variant,
+                'default_enabled', f.default_enabled, 'is_archived', f.archived_at IS NOT NULL,
+                'expires_at', f.expires_at, 'salt', f.salt),
+            'override', CASE WHEN o.id IS NOT NULL THEN json_build_object(
+                'enabled', o.enabled, 'targeting', o.targeting) END)"""
+
+_FUNCTIONS = """
 -- What a write to one flag in one environment starts from, in the verified actor's organization;
 -- NULL where one of them is missing. Its plan is kept, which a query's with policies is not. Not
 -- STABLE: asked together with begin_change it must see what the lock was waited for.
@@ -12,14 +22,7 @@ DECLARE
     tenant bigint := flagctl.current_change() -> 'organization_id';
     state json;
 BEGIN
-    SELECT json_build_object(
-            'environment', json_build_object('id', e.id, 'key', e.key, 'revision', e.revision),
-            'flag', json_build_object('id', f.id, 'key', f.key,
-                'variants', f.variants, 'on_variant', f.on_variant, 'off_variant', f.off_variant,
-                'default_enabled', f.default_enabled, 'is_archived', f.archived_at IS NOT NULL,
-                'expires_at', f.expires_at, 'salt', f.salt),
-            'override', CASE WHEN o.id IS NOT NULL THEN json_build_object(
-                'enabled', o.enabled, 'targeting', o.targeting) END)
+    SELECT {state}
         INTO state
         FROM flagctl.environments e
             JOIN flagctl.flags f ON f.organization_id = e.organization_id
@@ -52,3 +55,5 @@ BEGIN
 END
 $$;
 """
+
+FUNCTIONS = _FUNCTIONS.replace("{state}", STATE)

@@ -1,5 +1,7 @@
 """Which trigger stands on which table."""
 
+from migrations.recording.at_once import RECORDS_ITSELF
+
 # What each statement must be part of, and the columns of environments that triggers themselves set.
 _GOVERNED = {
     **dict.fromkeys(
@@ -11,9 +13,10 @@ _GOVERNED = {
     ),
     "environments": "UPDATE OF organization_id, key, description, confirm",
 }
+_UNLESS = {"overrides": f" WHEN (NOT ({RECORDS_ITSELF}))"}
 ENTRANCES = "".join(
     f"CREATE TRIGGER enter BEFORE INSERT OR DELETE OR {update} ON flagctl.{table}"
-    " FOR EACH STATEMENT EXECUTE FUNCTION flagctl.enter_change();\n"
+    f" FOR EACH STATEMENT{_UNLESS.get(table, '')} EXECUTE FUNCTION flagctl.enter_change();\n"
     for table, update in _GOVERNED.items()
 )
 
@@ -35,9 +38,14 @@ CREATE TRIGGER touch BEFORE UPDATE ON flagctl.flags
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.flags
     FOR EACH ROW EXECUTE FUNCTION flagctl.flag_changed();
 
-CREATE TRIGGER touch BEFORE UPDATE ON flagctl.overrides
-    FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
-CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.overrides
+CREATE TRIGGER touch BEFORE UPDATE ON flagctl.overrides FOR EACH ROW
+    WHEN (NEW.write_id IS NOT DISTINCT FROM OLD.write_id) EXECUTE FUNCTION flagctl.touch();
+CREATE TRIGGER made AFTER INSERT ON flagctl.overrides FOR EACH ROW
+    WHEN (NEW.write_id IS NULL) EXECUTE FUNCTION flagctl.override_changed();
+CREATE TRIGGER changed AFTER UPDATE ON flagctl.overrides FOR EACH ROW
+    WHEN (NEW.write_id IS NOT DISTINCT FROM OLD.write_id)
+    EXECUTE FUNCTION flagctl.override_changed();
+CREATE TRIGGER deleted AFTER DELETE ON flagctl.overrides
     FOR EACH ROW EXECUTE FUNCTION flagctl.override_changed();
 
 CREATE TRIGGER touch BEFORE UPDATE ON flagctl.segments

@@ -108,6 +108,9 @@ CREATE TABLE flagctl.overrides (
     targeting jsonb NOT NULL DEFAULT '{"format": 1, "rules": []}'
         CONSTRAINT overrides_targeting_has_a_format
             CHECK (jsonb_typeof(targeting -> 'format') = 'number'),
+    -- Of the last write that recorded itself (set_at_once). No group may set it, so a row where it
+    -- is new needs no trigger.
+    write_id uuid,
     version integer NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
@@ -288,7 +291,9 @@ CREATE TABLE flagctl.verified_tokens (
     modulus bytea NOT NULL,
     header jsonb NOT NULL,
     claims jsonb NOT NULL,
-    expires_at timestamptz NOT NULL
+    expires_at timestamptz NOT NULL,
+    -- Where it acted first: which organization's lock it will want. No right comes from it.
+    organization_id bigint NOT NULL
 );
 CREATE INDEX verified_tokens_expires_at_idx ON flagctl.verified_tokens (expires_at);
 

@@ -12,7 +12,8 @@ DROP FUNCTION flagctl.organization_throughout(text), flagctl.organization_somewh
     flagctl.environments_where(text), flagctl.environments_of(bigint),
     flagctl.current_organization(), flagctl.check_still_allowed(jsonb), flagctl.current_change(),
     flagctl.begin_owner_change(text, text, text), flagctl.begin_change(text, text, text, text),
-    flagctl.remembered_actor(text, text), flagctl.remember_token(jsonb),
+    flagctl.remembered_actor(text, text),
+    flagctl.remembered_bearer(flagctl.verified_tokens, text), flagctl.remember_token(jsonb, bigint),
     flagctl.open_change(jsonb, text, text),
     flagctl.seal(bytea, bytea, text), flagctl.actor_of(jsonb, text), flagctl.memberships(jsonb),
     flagctl.registration(jsonb), flagctl.token_id(text), flagctl.role_allows(text, text);

@@ -36,17 +36,25 @@ $$;
 
 -- Changes whenever revisions may mean something else: another cluster, another timeline after a
 -- fail-over, or an operator's word (flagctl db new-epoch).
+CREATE FUNCTION flagctl.epoch_of(generation integer) RETURNS text
+    LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    timeline integer := CASE WHEN pg_is_in_recovery() THEN (pg_control_checkpoint()).timeline_id
+        ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer END;
+BEGIN
+    RETURN concat_ws('.', (pg_control_system()).system_identifier, timeline, generation);
+END
+$$;
+
 CREATE FUNCTION flagctl.epoch() RETURNS text
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    cluster bigint := (pg_control_system()).system_identifier;
-    timeline integer := CASE WHEN pg_is_in_recovery() THEN (pg_control_checkpoint()).timeline_id
-        ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer END;
-    generation bigint;
+    generation integer;
 BEGIN
     SELECT i.epoch_generation INTO STRICT generation FROM flagctl.installation i;
-    RETURN concat_ws('.', cluster, timeline, generation);
+    RETURN flagctl.epoch_of(generation);
 END
 $$;
 
@@ -97,7 +105,7 @@ BEGIN
     END LOOP;
 END
 $$;
-DROP FUNCTION flagctl.audit_page(text, text, jsonb), flagctl.epoch(),
+DROP FUNCTION flagctl.audit_page(text, text, jsonb), flagctl.epoch(), flagctl.epoch_of(integer),
     flagctl.organizations_of(text);
 """
 

@@ -20,8 +20,8 @@ from sqlalchemy import Connection, text
 
 from core.db import connect
 from core.services.change import Options, running
-from core.services.overrides import set_override
-from core.sessions import Spot, begin
+from core.services.overrides import set_override, wish
+from core.sessions import begin
 from core.settings import Secret
 from tests.benchmarks.figures import Figure, show
 from tests.support.installations import Cluster, Installation
@@ -70,13 +70,15 @@ def _one_set(installation: Installation) -> Iterator[Figure]:
     installation.run("CREATE TABLE public.plain (id bigint GENERATED ALWAYS AS IDENTITY, t text)")
     installation.run(f"GRANT INSERT ON public.plain TO {installation.prefix}_admin")
     installation.run(f"GRANT USAGE ON SCHEMA public TO {installation.prefix}_admin")
-    spot = Spot("flag_1_1", "prod")
+    spot = ("flag_1_1", "prod")
     with connect(installation.admin_url, application_name="bench") as connection:
 
         def write(number: int) -> None:
-            opened = begin(connection, installation.token, read_only=False, spot=spot)
-            with running(opened, Options()) as change:
-                set_override(change, spot.flag, spot.environment, ("on", "off")[number % 2])
+            state, options = ("on", "off")[number % 2], Options()
+            wanted = wish(*spot, state, None, options)
+            opened = begin(connection, installation.token, read_only=False, wish=wanted)
+            with running(opened, options) as change:
+                set_override(change, *spot, state)
 
         def insert(number: int) -> None:
             connection.execute(text("INSERT INTO public.plain (t) VALUES (:t)"), {"t": number})

@@ -38,7 +38,7 @@ ADMIN_CANNOT_READ = {
     ("api_keys", "digest"),
     *(
         ("verified_tokens", column)
-        for column in ("digest", "modulus", "header", "claims", "expires_at")
+        for column in ("digest", "modulus", "header", "claims", "expires_at", "organization_id")
     ),
 }
 ADMIN_UPDATES = {
@@ -276,8 +276,9 @@ def test_nobody_becomes_somebody_else(ground: Installation, login: str) -> None:
             "admin",
             {
                 *("audit_page", "epoch", "begin_change", "record_denial", "organizations_of"),
-                *("outcome", "state_of", "set_state", "current_organization", "environments_where"),
+                *("outcome", "state_of", "set_state", "set_flag", "current_organization"),
                 *("organization_where", "organization_throughout", "organization_somewhere"),
+                "environments_where",
             },
         ),
         ("trust", {"begin_owner_change", "outcome"}),

@@ -54,7 +54,13 @@ EVENTS = [
     "DELETE FROM flagctl.verified_tokens",
 ]
 _SHORT = "SELECT flagctl.remembered_actor(%s, %s)"
+_SET = (
+    "SELECT flagctl.set_flag(%(t)s, %(o)s, NULL, 'x', %(f)s, 'dev',"
+    " jsonb_build_object('enabled', true), NULL)"
+)
+
 _LONG = "SELECT flagctl.actor_of(flagctl.verify_token(%(t)s, %(o)s), %(o)s)"
+_OF_THE_CHANGE = {"change_id", "is_locked", "schema_version"}
 
 
 def test_both_ways_lead_to_the_same_actor(own_ground: Ground) -> None:
@@ -69,17 +75,25 @@ def test_both_ways_lead_to_the_same_actor(own_ground: Ground) -> None:
     for token in tokens:
         for name in ("default", "acme"):
             _remember(own_ground, token, name)
+    login = f"{own_ground.installation.prefix}_admin_login"
     with own_ground.connect("superuser") as connection:
         connection.execute("SET session_replication_role = replica")  # no trigger is in the way
         connection.commit()
-        answers = [_ask(connection, event, token) for event in EVENTS for token in tokens]
-    both = [pair for pairs in answers for pair in pairs]
-    assert all(short in (None, long) for short, long in both)
-    assert {long for _, long in both if isinstance(long, str)} == {"FC002", "FC003", "FC004"}
+        answers = [_ask(connection, event, token, login) for event in EVENTS for token in tokens]
+    found = [answer for part in answers for answer in part]
+    assert all(short in (None, long) for short, long, _ in found)
+    assert all(written in (None, long) for _, long, written in found)
+    assert {long for _, long, _ in found if isinstance(long, str)} == {"FC002", "FC003", "FC004"}
     # Undisturbed it is taken, wherever there is one organization to act for.
-    undisturbed = [pair for pairs in answers[: len(tokens)] for pair in pairs]
-    refused = [long for short, long in undisturbed if short is None]
+    undisturbed = [answer for part in answers[: len(tokens)] for answer in part]
+    refused = [long for short, long, _ in undisturbed if short is None]
     assert sorted(refused) == ["FC002", *["FC004"] * 4]  # in two organizations, or not in this one
+    # A write at once is for whoever may edit, in the organization where the token acted first.
+    left = [short for short, _, written in undisturbed if short is not None and written is None]
+    assert {(actor["grants"][0]["role"], actor["organization"]) for actor in left} == {
+        ("viewer", "default"),
+        ("admin", "acme"),  # who belongs to both
+    }
 
 
 def _remember(ground: Ground, token: Secret, organization: str) -> None:
@@ -92,8 +106,11 @@ def _remember(ground: Ground, token: Secret, organization: str) -> None:
         connection.commit()
 
 
-def _ask(connection: psycopg.Connection[Any], event: str, token: Secret) -> list[tuple[Any, Any]]:
-    """Where the ways lead after the event, with and without an organization."""
+def _ask(
+    connection: psycopg.Connection[Any], event: str, token: Secret, login: str
+) -> list[tuple[Any, Any, Any]]:
+    """Where the ways lead after the event, and a write at once, with and without an organization.
+    Of a write it is whom it was done for, None where it was not done."""
     connection.execute(event.encode())
     found = []
     for organization in (None, "default", "acme"):
@@ -106,9 +123,26 @@ def _ask(connection: psycopg.Connection[Any], event: str, token: Secret) -> list
             long = (error.sqlstate,)
         assert short is not None
         assert long is not None
-        found.append((short[0], long[0]))
+        found.append((short[0], long[0], _written(connection, login, parameters)))
     connection.rollback()
     return found
+
+
+def _written(connection: psycopg.Connection[Any], login: str, parameters: dict[str, Any]) -> Any:
+    """For whom, of the two flags, one was set: the transaction is as before afterwards."""
+    for flag in ("checkout", "theirs"):
+        try:
+            with connection.transaction() as undone:
+                connection.execute(f"SET LOCAL SESSION AUTHORIZATION {login}".encode())
+                row = connection.execute(_SET, parameters | {"f": flag}).fetchone()
+                raise psycopg.Rollback(undone)
+        except psycopg.Error as error:
+            return error.sqlstate
+        assert row is not None
+        if "outcome" in row[0]:
+            change: dict[str, Any] = row[0]["change"]
+            return {name: change[name] for name in change if name not in _OF_THE_CHANGE}
+    return None
 
 
 def test_a_token_of_two_organizations_is_asked_which(own_ground: Ground) -> None:

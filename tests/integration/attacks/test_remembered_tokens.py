@@ -66,7 +66,7 @@ def test_tidying_up_holds_nobody_up(own_ground: Ground) -> None:
     next one with a new token, of any organization, must not wait for its end."""
     own_ground.installation.run(
         "INSERT INTO flagctl.verified_tokens VALUES"
-        " (sha256('old'), '', '{}', '{}', now() - interval '1 day')"
+        " (sha256('old'), '', '{}', '{}', now() - interval '1 day', 1)"
     )
     fresh = own_ground.installation.issue("admin@example.com").token
     with own_ground.connect() as mallory, own_ground.connect() as victim:

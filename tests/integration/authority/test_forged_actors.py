@@ -209,8 +209,8 @@ def test_nobody_makes_postgres_remember_a_token(ground: Ground) -> None:
     with ground.connect() as connection:
         begin(connection, ground.admin)
         for attempt in (
-            "SELECT flagctl.remember_token('{}')",
+            "SELECT flagctl.remember_token('{}', 1)",
             "SELECT * FROM flagctl.verified_tokens",
-            "INSERT INTO flagctl.verified_tokens VALUES ('', '', '{}', '{}', now())",
+            "INSERT INTO flagctl.verified_tokens VALUES ('', '', '{}', '{}', now(), 1)",
         ):
             assert outcome(connection, attempt) == "42501"

@@ -64,7 +64,8 @@ class Judge:
     def remember(self, token: str) -> None:
         """As a change does: from then on the signature is not computed again."""
         self.connection.execute(
-            "SELECT flagctl.remember_token(flagctl.verify_token(%s, 'default', %s))", (token, NOW)
+            "SELECT flagctl.remember_token(flagctl.verify_token(%s, 'default', %s), 1)",
+            (token, NOW),
         )
 
 
