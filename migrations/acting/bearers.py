@@ -147,12 +147,13 @@ DECLARE
     issued numeric := says -> 'iat';
     ends numeric := says -> 'exp';
     found record;
+    roles integer := 0;
 BEGIN
     IF says IS NULL OR ends <= now_seconds - 30
         OR greatest(issued, (says ->> 'nbf')::numeric) > now_seconds + 30 THEN
         RETURN NULL;
     END IF;
-    SELECT (array_agg(jsonb_build_object('organization_id', o.id, 'organization', o.key,
+    FOR found IN SELECT jsonb_build_object('organization_id', o.id, 'organization', o.key,
             'key_pattern', o.key_pattern, 'issuer_id', i.id, 'key_id', kid,
             'token_id', CASE WHEN i.built_in THEN t.jti END, 'expires', says -> 'exp',
             'actor', CASE WHEN i.built_in THEN says ->> 'sub'
@@ -160,8 +161,7 @@ BEGIN
             'actor_name', m.email,
             'grants', jsonb_build_array(jsonb_build_object('member_id', m.id, 'role', m.role,
                 'environment_id', m.environment_id, 'environment', e.key)),
-            'rights', jsonb_build_object({rights}))))[1] AS actor, count(*) AS roles
-        INTO found
+            'rights', jsonb_build_object({rights})) AS actor
         FROM flagctl.issuers i
             JOIN flagctl.issuer_keys k ON k.issuer_id = i.id
             JOIN flagctl.members m ON m.issuer_id = i.id
@@ -176,8 +176,12 @@ BEGIN
             AND CASE WHEN i.built_in THEN t.organization_id = o.id AND t.revoked_at IS NULL
                     AND t.subject = says ->> 'sub' AND t.expires_at = to_timestamp(ends)
                 ELSE i.organization_id = o.id END
-            AND (wanted IS NULL OR o.key = wanted);
-    RETURN CASE WHEN found.roles = 1 THEN found.actor END;
+            AND (wanted IS NULL OR o.key = wanted)
+        LIMIT 2
+    LOOP
+        roles := roles + 1;
+    END LOOP;
+    RETURN CASE WHEN roles = 1 THEN found.actor END;
 END
 $$;
 """

@@ -5,8 +5,8 @@ from migrations.recording.states import STATE
 # True in a function of the owner's that another login called: there its own word is enough that
 # the rights were asked and the lock is held. Nobody else has the privilege, so the names of roles
 # need not be known.
-RECORDS_ITSELF = """has_table_privilege(current_user, 'flagctl.overrides', 'TRIGGER')
-            AND NOT has_table_privilege(session_user, 'flagctl.overrides', 'TRIGGER')"""
+RECORDS_ITSELF = """has_table_privilege(current_user, 'flagctl.overrides'::regclass, 'TRIGGER')
+            AND NOT has_table_privilege(session_user, 'flagctl.overrides'::regclass, 'TRIGGER')"""
 _FUNCTIONS = """
 -- The short way of a write: one that is allowed, by whose token is remembered, when nobody else
 -- has the lock. NULL for any other: the ordinary way then decides, and says why not. It asks all
@@ -53,15 +53,15 @@ BEGIN
             f.id AS flag_id, f.key AS flag, o.id, o.enabled,
             coalesce(o.targeting, '{"format": 1, "rules": []}') AS targeting,
             coalesce(o.version, 0) AS version, last.seq, last.occurred_at,
-            i.epoch_generation, s.version_num, {state} AS state
+            {state} AS state,
+            (SELECT i.epoch_generation FROM flagctl.installation i) AS generation,
+            (SELECT s.version_num FROM flagctl.schema_version s) AS schema
         INTO was
         FROM flagctl.environments e
             JOIN flagctl.flags f ON f.organization_id = e.organization_id
             LEFT JOIN flagctl.overrides o ON o.flag_id = f.id AND o.environment_id = e.id
             CROSS JOIN LATERAL (SELECT a.seq, a.occurred_at FROM flagctl.audit_events a
                 WHERE a.organization_id = e.organization_id ORDER BY a.seq DESC LIMIT 1) AS last
-            CROSS JOIN flagctl.installation i
-            CROSS JOIN flagctl.schema_version s
         WHERE e.organization_id = tenant AND e.key = set_at_once.environment
             AND f.key = set_at_once.flag AND f.archived_at IS NULL
             AND tenant = known.organization_id
@@ -81,12 +81,10 @@ BEGIN
         IF was.id IS NULL THEN
             INSERT INTO flagctl.overrides
                     (organization_id, flag_id, environment_id, enabled, targeting, write_id)
-                VALUES (tenant, was.flag_id, was.environment_id, turned,
-                    wanted, this_change);
+                VALUES (tenant, was.flag_id, was.environment_id, turned, wanted, this_change);
         ELSE
-            UPDATE flagctl.overrides o SET enabled = turned,
-                    targeting = wanted, version = was.version + 1, updated_at = at,
-                    write_id = this_change
+            UPDATE flagctl.overrides o SET enabled = turned, targeting = wanted,
+                    version = was.version + 1, updated_at = at, write_id = this_change
                 WHERE o.id = was.id;
         END IF;
         UPDATE flagctl.environments e
@@ -100,8 +98,8 @@ BEGIN
                 was.environment_id, was.environment, 'update',
                 flagctl.override_document(was.flag, was.environment, was.enabled, was.targeting,
                     was.version),
-                flagctl.override_document(was.flag, was.environment, turned,
-                    wanted, was.version + 1), reason, client_version)
+                flagctl.override_document(was.flag, was.environment, turned, wanted,
+                    was.version + 1), reason, client_version)
             RETURNING json_build_array(json_build_object('id', a.seq,
                 'entity_type', a.entity_type, 'entity_key', a.entity_key,
                 'environment', a.environment, 'action', a.action, 'before', a.before,
@@ -117,10 +115,10 @@ BEGIN
         'flagctl member ' || (actor #>> '{grants,0,member_id}'), true);
     RETURN json_build_object(
         'change', actor || jsonb_build_object('change_id', this_change, 'is_locked', true,
-            'schema_version', was.version_num),
+            'schema_version', was.schema),
         'state', was.state,
         'outcome', json_build_object('events', events, 'raised', raised,
-            'epoch', flagctl.epoch_of(was.epoch_generation)));
+            'epoch', flagctl.epoch_of(was.generation)));
 END
 $$;
 
