@@ -1,26 +1,25 @@
 """Audit events: written, read back, and those of what was refused."""
 
 FUNCTIONS = """
--- Writes one audit event and raises the revision of each affected environment, once a change.
+-- Writes the audit events of a statement and raises the revision of each affected environment, once
+-- a change. What has an equal before and after, and is served nowhere, is no event.
 -- The organization's row lock makes seq gapless and its order the order of the commits: whoever
 -- entered has that of the change's own one.
 -- Who is named must have had the right: a statement can put another sealed change of the same
 -- transaction in place once the policies have answered. Where revisions rise, the gate asks.
-CREATE FUNCTION flagctl.record_event(
-    organization bigint, entity_type text, entity_id bigint, entity_key text,
-    in_environment bigint, action text, before jsonb, after jsonb, affected bigint[],
-    permission text DEFAULT 'edit', needed bigint[] DEFAULT NULL)
-    RETURNS void
+CREATE FUNCTION flagctl.record_events(organization bigint, statement flagctl.recorded[],
+    permission text DEFAULT 'edit', needed bigint[] DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql
 AS $$
 DECLARE
     change jsonb;
-    this_change uuid;
-    new_seq bigint;
+    events flagctl.recorded[];
+    last record;
 BEGIN
     -- As text: to jsonb's own `=` the numbers 1 and 1.0 are the same, to a reader they are not.
-    IF affected IS NULL AND action <> 'denied' AND before::text IS NOT DISTINCT FROM after::text
-        THEN
+    events := ARRAY(SELECT e FROM unnest(statement) AS e WHERE e.affected IS NOT NULL
+        OR e.action = 'denied' OR e.before::text IS DISTINCT FROM e.after::text);
+    IF events = '{}' THEN
         RETURN;
     END IF;
     change := flagctl.current_change();
@@ -35,25 +34,40 @@ BEGIN
         END IF;
         PERFORM FROM flagctl.organizations o WHERE o.id = organization FOR NO KEY UPDATE;
     END IF;
-    IF action <> 'denied' AND (affected IS NULL OR needed IS NOT NULL) THEN
+    IF needed IS NOT NULL OR EXISTS (SELECT FROM unnest(events) AS e
+            WHERE e.affected IS NULL AND e.action <> 'denied') THEN
         PERFORM flagctl.check_rights(change, permission, needed);
     END IF;
-    this_change := change ->> 'change_id';
+    SELECT coalesce(max(a.seq), 0) AS seq, max(a.occurred_at) AS occurred_at INTO last
+        FROM (SELECT a.seq, a.occurred_at FROM flagctl.audit_events a
+            WHERE a.organization_id = organization ORDER BY a.seq DESC LIMIT 1) AS a;
     INSERT INTO flagctl.audit_events (organization_id, seq, change_id, occurred_at, actor,
             actor_name, entity_type, entity_id, entity_key, environment_id, environment, action,
             before, after, reason, client_version)
-        SELECT organization, coalesce(last.seq, 0) + 1, this_change,
+        SELECT organization, last.seq + e.place, (change ->> 'change_id')::uuid,
             greatest(clock_timestamp(), last.occurred_at), change ->> 'actor',
-            change ->> 'actor_name', entity_type, entity_id, entity_key, in_environment,
-            (SELECT e.key FROM flagctl.environments e WHERE e.id = in_environment), action,
-            before, after, change ->> 'reason', change ->> 'client_version'
-        FROM (VALUES (1)) AS one LEFT JOIN (SELECT a.seq, a.occurred_at
-            FROM flagctl.audit_events a WHERE a.organization_id = organization
-            ORDER BY a.seq DESC LIMIT 1) AS last ON true
-        RETURNING seq INTO new_seq;
-    IF affected IS NOT NULL THEN
-        PERFORM flagctl.raise_revisions(change, affected, permission, organization, new_seq);
+            change ->> 'actor_name', e.entity_type, e.entity_id, e.entity_key, e.environment_id,
+            e.environment, e.action, e.before, e.after, change ->> 'reason',
+            change ->> 'client_version'
+        FROM unnest(events) WITH ORDINALITY AS e (entity_type, entity_id, entity_key,
+            environment_id, environment, action, before, after, affected, place);
+    IF EXISTS (SELECT FROM unnest(events) AS e WHERE e.affected IS NOT NULL) THEN
+        PERFORM flagctl.raise_revisions(change, events, permission, organization, last.seq);
     END IF;
+END
+$$;
+
+-- The same for one thing, in an environment or none.
+CREATE FUNCTION flagctl.record_event(
+    organization bigint, entity_type text, entity_id bigint, entity_key text,
+    in_environment bigint, action text, before jsonb, after jsonb, affected bigint[],
+    permission text DEFAULT 'edit', needed bigint[] DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    PERFORM flagctl.record_events(organization, ARRAY[ROW(entity_type, entity_id, entity_key,
+        in_environment, (SELECT e.key FROM flagctl.environments e WHERE e.id = in_environment),
+        action, before, after, affected)::flagctl.recorded], permission, needed);
 END
 $$;
 

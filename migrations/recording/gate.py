@@ -24,38 +24,36 @@ END
 $$;
 
 -- The gate. Every change of what an environment serves must raise its revision, and nobody does
--- so who may not act there, by whichever table or statement the change comes. Once a change; the
--- event tells which revision it is part of.
-CREATE FUNCTION flagctl.raise_revisions(change jsonb, affected bigint[], permission text,
-    organization bigint, event bigint) RETURNS void
+-- so who may not act there, by whichever table or statement the change comes. Once a change; each
+-- event, the first of which has the number after `last`, tells which revisions it is part of.
+CREATE FUNCTION flagctl.raise_revisions(change jsonb, events flagctl.recorded[], permission text,
+    organization bigint, last bigint) RETURNS void
     LANGUAGE plpgsql
 AS $$
 DECLARE
     this_change uuid := change ->> 'change_id';
+    affected bigint[] := ARRAY(SELECT DISTINCT a FROM unnest(events) AS e, unnest(e.affected) AS a);
 BEGIN
     PERFORM flagctl.check_rights(change, permission, affected);
-    WITH raised AS (
-        UPDATE flagctl.environments e
-            SET revision = e.revision + 1, stamp = gen_random_uuid(), revised_in = this_change
-            WHERE e.id = ANY (affected) AND e.revised_in IS DISTINCT FROM this_change
-            RETURNING e.id, e.key, e.revision)
+    UPDATE flagctl.environments e
+        SET revision = e.revision + 1, stamp = gen_random_uuid(), revised_in = this_change
+        WHERE e.id = ANY (affected) AND e.revised_in IS DISTINCT FROM this_change;
     INSERT INTO flagctl.audit_event_revisions
             (organization_id, seq, environment_id, environment, revision)
-        SELECT organization, event, r.id, r.key, r.revision FROM raised r
-        UNION ALL
-        SELECT organization, event, e.id, e.key, e.revision FROM flagctl.environments e
-            WHERE e.id = ANY (affected) AND e.revised_in = this_change;
+        SELECT organization, last + e.place, r.id, r.key, r.revision
+        FROM unnest(events) WITH ORDINALITY AS e (entity_type, entity_id, entity_key,
+                environment_id, environment, action, before, after, affected, place)
+            CROSS JOIN LATERAL unnest(e.affected) AS a (id)
+            JOIN flagctl.environments r ON r.id = a.id;
 END
 $$;
 
--- Before any statement that writes: there is a change, it has its organization's lock, and its
--- actor may still act. What the change itself does to its actor's roles comes after.
-CREATE FUNCTION flagctl.enter_change() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    SET plan_cache_mode = force_generic_plan
+-- Before anything is written: the change has its organization's lock, and its actor may still act.
+-- What the change itself does to its actor's roles comes after.
+CREATE FUNCTION flagctl.enter(change jsonb) RETURNS void
+    LANGUAGE plpgsql
 AS $$
 DECLARE
-    change jsonb := flagctl.current_change();
     tenant bigint := change -> 'organization_id';
     this_change uuid := change ->> 'change_id';
 BEGIN
@@ -71,6 +69,16 @@ BEGIN
     IF FOUND THEN
         PERFORM flagctl.check_still_allowed(change);
     END IF;
+END
+$$;
+
+-- The same for every statement of whoever writes to the tables.
+CREATE FUNCTION flagctl.enter_change() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    PERFORM flagctl.enter(flagctl.current_change());
     RETURN NULL;
 END
 $$;

@@ -16,62 +16,6 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION flagctl.flag_changed() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    f flagctl.flags := coalesce(NEW, OLD);
-    everywhere bigint[] := flagctl.environments_of(f.organization_id);
-    served boolean;
-BEGIN
-    served := CASE TG_OP
-        WHEN 'INSERT' THEN NEW.archived_at IS NULL
-        WHEN 'DELETE' THEN OLD.archived_at IS NULL
-        ELSE (OLD.archived_at IS NULL OR NEW.archived_at IS NULL)
-            AND (OLD.key, OLD.type, OLD.variants::text, OLD.on_variant, OLD.off_variant,
-                OLD.default_enabled, OLD.client_visible, OLD.expires_at, OLD.archived_at, OLD.salt)
-            IS DISTINCT FROM
-                (NEW.key, NEW.type, NEW.variants::text, NEW.on_variant, NEW.off_variant,
-                NEW.default_enabled, NEW.client_visible, NEW.expires_at, NEW.archived_at, NEW.salt)
-        END;
-    PERFORM flagctl.record_event(f.organization_id, 'feature', f.id, f.key, NULL,
-        CASE WHEN TG_OP = 'INSERT' THEN 'create'
-            WHEN TG_OP = 'DELETE' THEN 'delete'
-            WHEN OLD.archived_at IS NULL AND NEW.archived_at IS NOT NULL THEN 'archive'
-            WHEN OLD.archived_at IS NOT NULL AND NEW.archived_at IS NULL THEN 'unarchive'
-            ELSE 'update' END,
-        CASE WHEN TG_OP <> 'INSERT' THEN flagctl.document(OLD) END,
-        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END,
-        CASE WHEN served THEN everywhere END,
-        CASE TG_OP WHEN 'DELETE' THEN 'administer' ELSE 'edit' END, everywhere);
-    RETURN NULL;
-END
-$$;
-
--- A flag that has no row here inherits: that is the state before the first override.
-CREATE FUNCTION flagctl.override_changed() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    SET plan_cache_mode = force_generic_plan
-AS $$
-DECLARE
-    o flagctl.overrides := coalesce(NEW, OLD);
-    inherited CONSTANT jsonb := '{"enabled": null, "version": 0,
-        "targeting": {"format": 1, "rules": []}}';
-    flag text;
-    environment text;
-BEGIN
-    SELECT f.key, e.key INTO flag, environment FROM flagctl.flags f, flagctl.environments e
-        WHERE f.id = o.flag_id AND e.id = o.environment_id;
-    PERFORM flagctl.record_event(o.organization_id, 'feature', o.flag_id, flag, o.environment_id,
-        CASE TG_OP WHEN 'DELETE' THEN 'delete' ELSE 'update' END,
-        CASE TG_OP WHEN 'INSERT' THEN flagctl.document(NEW, flag, environment) || inherited
-            ELSE flagctl.document(OLD, flag, environment) END,
-        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW, flag, environment) END,
-        ARRAY[o.environment_id]);
-    RETURN NULL;
-END
-$$;
-
 -- Where a segment decides: in the rules that name it, or a segment that names it, and so on.
 CREATE FUNCTION flagctl.environments_using(organization bigint, segment text) RETURNS bigint[]
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -128,21 +72,6 @@ BEGIN
         CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END, affected,
         CASE TG_OP WHEN 'DELETE' THEN 'administer' ELSE 'edit' END,
         flagctl.environments_of(c.organization_id));
-    RETURN NULL;
-END
-$$;
-
-CREATE FUNCTION flagctl.config_value_changed() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v flagctl.config_values := coalesce(NEW, OLD);
-BEGIN
-    PERFORM flagctl.record_event(v.organization_id, 'config', v.config_id,
-        flagctl.document(v) ->> 'key', v.environment_id,
-        CASE TG_OP WHEN 'INSERT' THEN 'create' ELSE lower(TG_OP) END,
-        CASE WHEN TG_OP <> 'INSERT' THEN flagctl.document(OLD) END,
-        CASE WHEN TG_OP <> 'DELETE' THEN flagctl.document(NEW) END, ARRAY[v.environment_id]);
     RETURN NULL;
 END
 $$;

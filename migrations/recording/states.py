@@ -43,6 +43,7 @@ DECLARE
     change jsonb := flagctl.current_change();
     tenant bigint := change -> 'organization_id';
 BEGIN
+    PERFORM flagctl.enter(change);
     PERFORM flagctl.check_rights(change, 'edit', ARRAY[environment]);
     UPDATE flagctl.overrides o SET enabled = set_state.enabled, targeting = set_state.targeting
         WHERE o.flag_id = flag AND o.environment_id = environment AND o.organization_id = tenant;

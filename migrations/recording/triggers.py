@@ -20,7 +20,7 @@ ENTRANCES = "".join(
     for table, update in _GOVERNED.items()
 )
 
-TRIGGERS = """
+_ROW_TRIGGERS = """
 CREATE TRIGGER touch BEFORE UPDATE ON flagctl.organizations
     FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE ON flagctl.organizations
@@ -35,18 +35,9 @@ CREATE TRIGGER notify AFTER DELETE OR UPDATE OF revision ON flagctl.environments
 
 CREATE TRIGGER touch BEFORE UPDATE ON flagctl.flags
     FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
-CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.flags
-    FOR EACH ROW EXECUTE FUNCTION flagctl.flag_changed();
 
 CREATE TRIGGER touch BEFORE UPDATE ON flagctl.overrides FOR EACH ROW
     WHEN (NEW.write_id IS NOT DISTINCT FROM OLD.write_id) EXECUTE FUNCTION flagctl.touch();
-CREATE TRIGGER made AFTER INSERT ON flagctl.overrides FOR EACH ROW
-    WHEN (NEW.write_id IS NULL) EXECUTE FUNCTION flagctl.override_changed();
-CREATE TRIGGER changed AFTER UPDATE ON flagctl.overrides FOR EACH ROW
-    WHEN (NEW.write_id IS NOT DISTINCT FROM OLD.write_id)
-    EXECUTE FUNCTION flagctl.override_changed();
-CREATE TRIGGER deleted AFTER DELETE ON flagctl.overrides
-    FOR EACH ROW EXECUTE FUNCTION flagctl.override_changed();
 
 CREATE TRIGGER touch BEFORE UPDATE ON flagctl.segments
     FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
@@ -60,8 +51,6 @@ CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.configs
 
 CREATE TRIGGER touch BEFORE UPDATE ON flagctl.config_values
     FOR EACH ROW EXECUTE FUNCTION flagctl.touch();
-CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON flagctl.config_values
-    FOR EACH ROW EXECUTE FUNCTION flagctl.config_value_changed();
 
 CREATE TRIGGER keep_revoked BEFORE UPDATE ON flagctl.api_keys FOR EACH ROW
     WHEN (NEW.revoked_at IS DISTINCT FROM OLD.revoked_at AND OLD.revoked_at IS NOT NULL)
@@ -94,3 +83,15 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON flagctl.audit_
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON flagctl.audit_event_revisions
     FOR EACH STATEMENT EXECUTE FUNCTION flagctl.refuse_change();
 """
+_STATEMENT_TRIGGERS = """
+CREATE TRIGGER made AFTER INSERT ON flagctl.{table} REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION flagctl.{table}_made();
+CREATE TRIGGER changed AFTER UPDATE ON flagctl.{table}
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION flagctl.{table}_changed();
+CREATE TRIGGER deleted AFTER DELETE ON flagctl.{table} REFERENCING OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION flagctl.{table}_deleted();
+"""
+TRIGGERS = _ROW_TRIGGERS + "".join(
+    _STATEMENT_TRIGGERS.format(table=table) for table in ("flags", "overrides", "config_values")
+)

@@ -1,6 +1,17 @@
 """Record changes: audit events, revisions and NOTIFY, all by trigger."""
 
-from migrations.recording import at_once, documents, events, gate, served, states, triggers, trusted
+from migrations.recording import (
+    at_once,
+    documents,
+    events,
+    flags,
+    gate,
+    in_environments,
+    served,
+    states,
+    triggers,
+    trusted,
+)
 from migrations.statements import execute
 
 revision = "0004"
@@ -21,18 +32,20 @@ BEGIN
     FOR found IN SELECT p.oid::regprocedure AS signature FROM pg_proc p
         WHERE p.pronamespace = 'flagctl'::regnamespace AND (p.prorettype = 'trigger'::regtype
             OR p.proname IN ('document', 'check_rights', 'raise_revisions', 'record_event',
-                'record_denial', 'outcome', 'outcome_of', 'state_of', 'set_state', 'set_flag',
-                'set_at_once', 'override_document', 'environments_using'))
+                'record_events', 'record_denial', 'enter', 'flag_event', 'override_document', 'outcome',
+                'outcome_of', 'state_of', 'set_state', 'set_flag', 'set_at_once',
+                'environments_using'))
     LOOP
         EXECUTE format('DROP FUNCTION %s', found.signature);
     END LOOP;
 END
 $$;
+DROP TYPE flagctl.recorded;
 """
 
 
 def upgrade() -> None:
-    for part in (documents, gate, events, served, trusted, states, at_once):
+    for part in (documents, gate, events, flags, in_environments, served, trusted, states, at_once):
         execute(part.FUNCTIONS)
     execute(triggers.ENTRANCES)
     execute(triggers.TRIGGERS)

@@ -253,6 +253,9 @@ def test_who_waits_for_the_lock_takes_the_ordinary_way(own_ground: Ground) -> No
         assert answer["change"]["is_locked"] is False
         assert "outcome" not in answer
         other.commit()
+        place = answer["state"]["flag"]["id"], answer["state"]["environment"]["id"]
+        set_state = """SELECT flagctl.set_state(%s, %s, true, '{"format": 1, "rules": []}')"""
+        assert outcome(connection, set_state, place) == "FC003"
         assert outcome(connection, "UPDATE flagctl.overrides SET enabled = true") == "FC003"
         connection.rollback()
         with pytest.raises(psycopg.Error, match="revoked"):

@@ -95,10 +95,10 @@ SCRIPTS = [
     ["DECLARE c CURSOR FOR SELECT FROM flagctl.overrides FOR UPDATE", "FETCH c",
      "UPDATE flagctl.overrides SET enabled = NULL WHERE CURRENT OF c"],
 ]  # fmt: skip
-_TRIGGERS = r"""
+_TRIGGERS = """
 SELECT c.relname, bool_and(t.tgenabled = 'O' AND NOT t.tgdeferrable),
     bit_or(CASE WHEN t.tgfoid = 'flagctl.enter_change'::regproc THEN t.tgtype & 28 ELSE 0 END),
-    bit_or(CASE WHEN f.proname LIKE '%\_changed' THEN t.tgtype & 28 ELSE 0 END)
+    bit_or(CASE WHEN f.proname ~ '_(made|changed|deleted)$' THEN t.tgtype & 28 ELSE 0 END)
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc f ON f.oid = t.tgfoid
 WHERE c.relnamespace = 'flagctl'::regnamespace AND NOT t.tgisinternal
     AND c.relname NOT LIKE 'audit%' GROUP BY 1
