@@ -32,29 +32,78 @@ BEGIN
 END
 $$;
 
--- One write of an override, and what the whole change did up to here. It asks for the right as the
--- policies do of a statement; the triggers ask besides, as of any.
+-- One write of an override, and what the whole change did up to here. It enters and records by
+-- itself, as the triggers do for any other statement.
 CREATE FUNCTION flagctl.set_state(flag bigint, environment bigint, enabled boolean,
     targeting jsonb) RETURNS json
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
+    at timestamptz := clock_timestamp();
     change jsonb := flagctl.current_change();
     tenant bigint := change -> 'organization_id';
+    turned CONSTANT boolean := enabled;
+    wanted CONSTANT jsonb := targeting;
+    was record;
 BEGIN
     PERFORM flagctl.enter(change);
     PERFORM flagctl.check_rights(change, 'edit', ARRAY[environment]);
-    UPDATE flagctl.overrides o SET enabled = set_state.enabled, targeting = set_state.targeting
-        WHERE o.flag_id = flag AND o.environment_id = environment AND o.organization_id = tenant;
+    SELECT e.id AS environment_id, e.key AS environment, f.id AS flag_id, f.key AS flag, {override}
+        INTO was
+        FROM flagctl.environments e
+            JOIN flagctl.flags f ON f.organization_id = e.organization_id
+            LEFT JOIN flagctl.overrides o ON o.flag_id = f.id AND o.environment_id = e.id
+        WHERE e.organization_id = tenant AND e.id = set_state.environment
+            AND f.id = set_state.flag;
     IF NOT FOUND THEN
-        INSERT INTO flagctl.overrides AS o
-                (organization_id, flag_id, environment_id, enabled, targeting)
-            VALUES (tenant, flag, environment, set_state.enabled, set_state.targeting);
+        RAISE EXCEPTION USING errcode = 'FC005', message = 'there is no such flag';
+    END IF;
+    IF was.id IS NULL OR {differs} THEN
+        {write}
+        PERFORM flagctl.record_events(tenant, ARRAY[ROW('feature', was.flag_id, was.flag,
+            was.environment_id, was.environment, 'update', {before}, {after},
+            ARRAY[was.environment_id])::flagctl.recorded]);
     END IF;
     RETURN flagctl.outcome_of((change ->> 'change_id')::uuid);
 END
 $$;
 """
 
-FUNCTIONS = _FUNCTIONS.replace("{state}", STATE)
+# Of a write: `was` is what is there, `turned` and `wanted` what shall be. It needs no trigger.
+OVERRIDE = """o.id, o.enabled,
+            coalesce(o.targeting, '{"format": 1, "rules": []}') AS targeting,
+            coalesce(o.version, 0) AS version"""
+DIFFERS = "turned IS DISTINCT FROM was.enabled OR wanted::text <> was.targeting::text"
+WRITE = """IF was.id IS NULL THEN
+            INSERT INTO flagctl.overrides
+                    (organization_id, flag_id, environment_id, enabled, targeting, write_id)
+                VALUES (tenant, was.flag_id, was.environment_id, turned, wanted,
+                    gen_random_uuid());
+        ELSE
+            UPDATE flagctl.overrides o SET enabled = turned, targeting = wanted,
+                    version = was.version + 1, updated_at = at, write_id = gen_random_uuid()
+                WHERE o.id = was.id;
+        END IF;"""
+BEFORE = """flagctl.override_document(was.flag, was.environment, was.enabled, was.targeting,
+                was.version)"""
+AFTER = """flagctl.override_document(was.flag, was.environment, turned, wanted,
+                was.version + 1)"""
+
+
+def filled(functions: str) -> str:
+    """With the parts that both ways of a write have."""
+    parts = {
+        "state": STATE,
+        "override": OVERRIDE,
+        "differs": DIFFERS,
+        "write": WRITE,
+        "before": BEFORE,
+        "after": AFTER,
+    }
+    for name, part in parts.items():
+        functions = functions.replace(f"{{{name}}}", part)
+    return functions
+
+
+FUNCTIONS = filled(_FUNCTIONS)

@@ -85,13 +85,14 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON flagctl.audit_
 """
 _STATEMENT_TRIGGERS = """
 CREATE TRIGGER made AFTER INSERT ON flagctl.{table} REFERENCING NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION flagctl.{table}_made();
+    FOR EACH STATEMENT{unless} EXECUTE FUNCTION flagctl.{table}_made();
 CREATE TRIGGER changed AFTER UPDATE ON flagctl.{table}
     REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION flagctl.{table}_changed();
+    FOR EACH STATEMENT{unless} EXECUTE FUNCTION flagctl.{table}_changed();
 CREATE TRIGGER deleted AFTER DELETE ON flagctl.{table} REFERENCING OLD TABLE AS old_rows
     FOR EACH STATEMENT EXECUTE FUNCTION flagctl.{table}_deleted();
 """
 TRIGGERS = _ROW_TRIGGERS + "".join(
-    _STATEMENT_TRIGGERS.format(table=table) for table in ("flags", "overrides", "config_values")
+    _STATEMENT_TRIGGERS.format(table=table, unless=_UNLESS.get(table, ""))
+    for table in ("flags", "overrides", "config_values")
 )

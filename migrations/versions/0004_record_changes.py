@@ -31,10 +31,10 @@ BEGIN
     END LOOP;
     FOR found IN SELECT p.oid::regprocedure AS signature FROM pg_proc p
         WHERE p.pronamespace = 'flagctl'::regnamespace AND (p.prorettype = 'trigger'::regtype
-            OR p.proname IN ('document', 'check_rights', 'raise_revisions', 'record_event',
-                'record_events', 'record_denial', 'enter', 'flag_event', 'override_document', 'outcome',
-                'outcome_of', 'state_of', 'set_state', 'set_flag', 'set_at_once',
-                'environments_using'))
+            OR p.proname IN ('document', 'override_document', 'flag_event', 'check_rights',
+                'enter', 'record_event', 'record_events', 'raise_revisions', 'record_denial',
+                'outcome', 'outcome_of', 'state_of', 'set_state', 'set_flag',
+                'set_at_once', 'environments_using'))
     LOOP
         EXECUTE format('DROP FUNCTION %s', found.signature);
     END LOOP;

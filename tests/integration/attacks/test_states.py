@@ -36,7 +36,7 @@ def test_admins_set_no_state_of_another_organization(ground: Ground) -> None:
         begin(connection, ground.admin)
         for ids in ((flag, place), (own_flag, place), (flag, own_place)):
             state, said = described(connection, _SET, ids)
-            assert state in ("FC004", "23503"), said
+            assert state in ("FC004", "FC005"), said
             assert "theirs" not in said
         connection.commit()
     assert ground.state() == before
