@@ -2,7 +2,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index, PrimaryKeyConstraint, UniqueConstraint, text
+from sqlalchemy import Index, PrimaryKeyConstraint, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -18,9 +18,6 @@ class AuditEvent(Base):
     __tablename__ = "audit_events"
     __table_args__ = (
         PrimaryKeyConstraint("organization_id", "seq", name="audit_events_pkey"),
-        ForeignKeyConstraint(
-            ["organization_id"], ["flagctl.organizations.id"], name="audit_events_organization_fkey"
-        ),
         UniqueConstraint(
             "change_id",
             "entity_type",

@@ -297,10 +297,9 @@ CREATE TABLE flagctl.verified_tokens (
 );
 CREATE INDEX verified_tokens_expires_at_idx ON flagctl.verified_tokens (expires_at);
 
--- No foreign key to what an event speaks of: the log outlives it.
+-- No foreign key to what an event speaks of: the log outlives it. Organizations cannot be deleted.
 CREATE TABLE flagctl.audit_events (
-    organization_id bigint NOT NULL
-        CONSTRAINT audit_events_organization_fkey REFERENCES flagctl.organizations,
+    organization_id bigint NOT NULL,
     seq bigint NOT NULL,
     change_id uuid NOT NULL,
     occurred_at timestamptz NOT NULL,
