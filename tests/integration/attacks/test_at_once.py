@@ -368,7 +368,8 @@ def test_nothing_else_of_the_owners_writes_what_no_trigger_sees(ground: Ground) 
     assert (
         ground.ask(
             "SELECT conname FROM pg_constraint WHERE contype = 'f'"
-            " AND connamespace = 'flagctl'::regnamespace AND (confupdtype, confdeltype) <> ('a', 'a')"
+            " AND connamespace = 'flagctl'::regnamespace"
+            " AND (confupdtype, confdeltype) <> ('a', 'a')"
         )
         == []
     )
