@@ -27,8 +27,8 @@ _BEGIN = (
 )
 _BEGIN_ALONE = text(_BEGIN)
 _SET_FLAG = text(
-    f"{_BOUNDS} flagctl.set_flag(:token, :organization, :reason, :client_version, :flag,"
-    " :environment, :patch, :if_revision) AS done"
+    "SELECT flagctl.set_flag(:token, :organization, :reason, :client_version, :flag,"
+    " :environment, :patch, :if_revision) AS done"  # it sets the bounds by itself
 ).bindparams(bindparam("patch", type_=JSONB(none_as_null=True)))
 _BEGIN_AS_OWNER = text(
     f"{_BOUNDS} flagctl.begin_owner_change(:organization, :reason, :client_version) AS change"
@@ -141,9 +141,10 @@ def begin(
     """The same on a connection that is open; its transaction ends with commit or rollback. A `wish`
     is granted in the same breath where nothing is in its way: then the transaction can only end.
     In any case what is at its spot comes along."""
+    parameters: dict[str, Any]
     parameters = {"token": token.reveal(), "organization": organization, "reason": reason}
-    parameters["read_only"] = "on" if read_only else "off"
     if wish is None:
+        parameters["read_only"] = "on" if read_only else "off"
         return _begin(connection, _BEGIN_ALONE, parameters)
     parameters |= asdict(wish.spot) | {"patch": wish.patch, "if_revision": wish.if_revision}
     done = _ask(connection, _SET_FLAG, parameters).done

@@ -111,7 +111,8 @@ $$;
 
 -- `flagctl set` in one question: begin the change, look at the flag, write. What is like most is
 -- done at once; otherwise only begun and looked at. `patch` is {"enabled", "serve"?}: what the
--- override shall have; without `serve` it keeps its own, and NULL asks to look only.
+-- override shall have; without `serve` it keeps its own, and NULL asks to look only. The bounds
+-- are those of every change (core/sessions.py); to send them along would take longer.
 CREATE FUNCTION flagctl.set_flag(token text, organization text, reason text, client_version text,
     flag text, environment text, patch jsonb, if_revision bigint) RETURNS json
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -119,6 +120,9 @@ CREATE FUNCTION flagctl.set_flag(token text, organization text, reason text, cli
     SET plan_cache_mode = force_generic_plan SET enable_bitmapscan = off
 AS $$
 DECLARE
+    bounds CONSTANT text := set_config('lock_timeout', '5s', true)
+        || set_config('statement_timeout', '30s', true)
+        || set_config('idle_in_transaction_session_timeout', '30s', true);
     done json := flagctl.set_at_once(token, organization, reason, client_version, flag,
         environment, patch, if_revision);
     change jsonb;

@@ -262,9 +262,11 @@ def test_reading_waits_for_nobody(installation: Installation) -> None:
     assert found == 0
 
 
-def test_an_idle_change_is_bounded(installation: Installation) -> None:
-    with installation.session() as session:
-        bounds = session.execute(
+@pytest.mark.parametrize("wish", [None, sessions.Wish(sessions.Spot("none", "dev"))])
+def test_an_idle_change_is_bounded(installation: Installation, wish: sessions.Wish | None) -> None:
+    url, token = installation.admin_url, installation.token
+    with sessions.session(url, token, read_only=False, wish=wish) as opened:
+        bounds = opened.execute(
             text(
                 "SELECT current_setting('lock_timeout'), current_setting('statement_timeout'),"
                 " current_setting('idle_in_transaction_session_timeout')"
