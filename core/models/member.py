@@ -1,7 +1,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKeyConstraint, Identity, Index, Integer, UniqueConstraint
+from sqlalchemy import ForeignKeyConstraint, Identity, Index, Integer, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -33,7 +33,7 @@ class Member(Base):
             postgresql_nulls_not_distinct=True,
         ),
         Index("members_environment_idx", "environment_id"),
-        Index("members_subject_idx", "issuer_id", "subject"),
+        Index("members_subject_idx", "issuer_id", text("COALESCE(subject, ''::text)")),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)

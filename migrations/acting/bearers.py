@@ -67,7 +67,8 @@ CREATE FUNCTION flagctl.memberships(verified jsonb) RETURNS SETOF flagctl.member
     LANGUAGE sql STABLE
 AS $$
     SELECT m.* FROM flagctl.members m JOIN flagctl.issuers i ON i.id = m.issuer_id
-        WHERE verified -> 'issuers' @> to_jsonb(m.issuer_id)
+        WHERE m.issuer_id = ANY (ARRAY(SELECT jsonb_array_elements(verified -> 'issuers')::bigint))
+            AND coalesce(m.subject, '') IN (verified -> 'claims' ->> 'sub', '')
             AND (i.built_in OR i.organization_id = m.organization_id)
             AND (m.subject = verified -> 'claims' ->> 'sub' OR m.claims <@ (verified -> 'claims'))
 $$;
@@ -172,6 +173,7 @@ BEGIN
             AND ends - issued <= i.max_lifetime_seconds
             AND k.key_id = kid AND k.modulus = known.modulus
             AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > at)
+            AND coalesce(m.subject, '') IN (says ->> 'sub', '')
             AND (m.subject = says ->> 'sub' OR m.claims <@ says)
             AND CASE WHEN i.built_in THEN t.organization_id = o.id AND t.revoked_at IS NULL
                     AND t.subject = says ->> 'sub' AND t.expires_at = to_timestamp(ends)

