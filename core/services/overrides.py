@@ -68,6 +68,7 @@ class StateRow(NamedTuple):
 _SET_STATE = text("SELECT flagctl.set_state(:flag, :environment, :enabled, :targeting)").bindparams(
     bindparam("targeting", type_=JSONB)
 )
+_MAX_BIGINT = 2**63 - 1
 EMPTY_TARGETING: dict[str, Any] = {"format": 1, "rules": []}
 
 
@@ -119,7 +120,9 @@ def wish(
         return Wish(spot)
     state = State(wanted) if wanted in tuple(State) else State.ON
     patch = _patch(state, None if wanted in tuple(State) else wanted)
-    return Wish(spot, patch, options.if_revision)
+    # No revision is above a bigint: what is meant by such a number fails like any other.
+    if_revision = options.if_revision
+    return Wish(spot, patch, None if if_revision is None else min(if_revision, _MAX_BIGINT))
 
 
 def _patch(state: State, variant: str | None) -> dict[str, Any]:

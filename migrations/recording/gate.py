@@ -15,7 +15,9 @@ BEGIN
         RETURN;
     END IF;
     SELECT string_agg(e.key, ', ' ORDER BY e.id) INTO refused FROM flagctl.environments e
-        WHERE e.id = ANY (needed) AND NOT places @> to_jsonb(e.id);
+        WHERE e.id = ANY (needed) AND NOT places @> to_jsonb(e.id)
+            -- Whoever names one of another organization by its id is not told its key.
+            AND e.organization_id = (change -> 'organization_id')::bigint;
     RAISE EXCEPTION USING errcode = 'FC004',
         message = format('%s may not do this in %s', change ->> 'actor_name',
             coalesce(refused, 'the organization ' || (change ->> 'organization'))),

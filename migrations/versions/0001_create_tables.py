@@ -107,7 +107,7 @@ CREATE TABLE flagctl.overrides (
     enabled boolean,
     targeting jsonb NOT NULL DEFAULT '{"format": 1, "rules": []}'
         CONSTRAINT overrides_targeting_has_a_format
-            CHECK (jsonb_typeof(targeting -> 'format') = 'number'),
+            CHECK (jsonb_typeof(targeting -> 'format') IS NOT DISTINCT FROM 'number'),
     -- Of the last write that recorded itself (set_at_once). No group may set it, so a row where it
     -- is new needs no trigger.
     write_id uuid,
@@ -316,6 +316,9 @@ CREATE TABLE flagctl.audit_events (
     after jsonb,
     reason text,
     client_version text NOT NULL,
+    -- What goes together with its environment, in one statement, would be on record in none.
+    CONSTRAINT audit_events_environment_has_a_key
+        CHECK ((environment_id IS NULL) = (environment IS NULL)),
     CONSTRAINT audit_events_pkey PRIMARY KEY (organization_id, seq),
     CONSTRAINT audit_events_one_per_entity UNIQUE NULLS NOT DISTINCT
         (change_id, entity_type, entity_id, environment_id)

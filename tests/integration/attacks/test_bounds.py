@@ -101,3 +101,15 @@ def test_no_subject_looks_like_another_actor(subject: str, own_ground: Ground) -
             )
             == "23514"
         )
+
+
+@pytest.mark.parametrize("targeting", ["5", "[]", "{}", '{"format": null}', '{"format": "1"}'])
+def test_no_targeting_is_without_a_format(targeting: str, ground: Ground) -> None:
+    """Whoever reads it counts on an object."""
+    with ground.connect() as connection:
+        begin(connection, ground.admin)
+        statement = (
+            "INSERT INTO flagctl.overrides (organization_id, flag_id, environment_id, targeting)"
+            " SELECT 1, f.id, e.id, %s::jsonb FROM flagctl.flags f, flagctl.environments e"
+        )
+        assert outcome(connection, statement, [targeting]) == "23514"

@@ -112,6 +112,30 @@ def test_a_keeper_of_trust_writes_nothing_but_trust(ground: Ground) -> None:
     assert ground.state() == before
 
 
+def test_a_keeper_of_trust_in_the_clis_group_needs_a_token_too(own_ground: Ground) -> None:
+    """Both groups together come to no more than each of them."""
+    prefix = own_ground.installation.prefix
+    [ids] = own_ground.ask(
+        "SELECT f.id, e.id FROM flagctl.flags f JOIN flagctl.environments e USING (organization_id)"
+        " WHERE f.key = 'theirs' AND e.key = 'dev'"
+    )
+    before = own_ground.state()
+    own_ground.installation.run(f"GRANT {prefix}_admin TO {prefix}_trust_login")
+    try:
+        with own_ground.connect("trust") as connection:
+            connection.execute("SELECT flagctl.begin_owner_change('acme', NULL, 'psql')")
+            for statement in (
+                f"SELECT flagctl.set_state({ids[0]}, {ids[1]}, true, '{{\"format\": 1}}')",
+                "UPDATE flagctl.flags SET default_enabled = true",
+                "UPDATE flagctl.organizations SET key_pattern = '.*'",
+            ):
+                assert outcome(connection, statement) in {"FC004", "42501", "0 rows"}, statement
+            connection.commit()
+    finally:
+        own_ground.installation.run(f"REVOKE {prefix}_admin FROM {prefix}_trust_login")
+    assert own_ground.state() == before
+
+
 def test_an_owners_change_is_nobodys_token(ground: Ground) -> None:
     """What the keepers of trust sealed is worth nothing to a login of the CLI's group."""
     with ground.connect("trust") as first, ground.connect() as second:

@@ -12,6 +12,7 @@ from tests.support.raw_sql import begin, outcome
 
 PLACES = ("dev", "staging", "prod")
 _DEV = "(SELECT id FROM flagctl.environments WHERE key = 'dev')"
+_STAGING = "(SELECT id FROM flagctl.environments WHERE key = 'staging')"
 # Every column that the CLI's group may update, with values that differ from what is there.
 UPDATES = [
     *(
@@ -103,8 +104,16 @@ FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc f ON f.oid =
 WHERE c.relnamespace = 'flagctl'::regnamespace AND NOT t.tgisinternal
     AND c.relname NOT LIKE 'audit%' GROUP BY 1
 """  # of tgtype, 4 is INSERT, 8 is DELETE, 16 is UPDATE
-
-
+_IN_STAGING = {
+    "overrides": "INSERT INTO flagctl.overrides (organization_id, flag_id, environment_id)"
+    f" SELECT 1, id, {_STAGING} FROM flagctl.flags",
+    "config_values": "INSERT INTO flagctl.config_values (organization_id, config_id,"
+    f" environment_id, value) SELECT 1, id, {_STAGING}, '1' FROM flagctl.configs",
+    "api_keys": "INSERT INTO flagctl.api_keys (organization_id, environment_id, name, kind, digest)"
+    f" VALUES (1, {_STAGING}, 'x', 'server', sha256('x'))",
+    "members": "INSERT INTO flagctl.members (organization_id, issuer_id, subject, email,"
+    f" environment_id, role) SELECT 1, id, 'x', 'x', {_STAGING}, 'viewer' FROM flagctl.issuers",
+}
 _UNEXPLAINED = (
     "SELECT e.key FROM flagctl.environments e WHERE e.revision > 1 AND NOT EXISTS"
     " (SELECT FROM flagctl.audit_event_revisions r JOIN flagctl.audit_events a"
@@ -194,16 +203,29 @@ def test_no_trigger_can_be_put_off(ground: Ground) -> None:
 
 
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "expected"),
     [
-        "WITH o AS (DELETE FROM flagctl.overrides) DELETE FROM flagctl.flags",
-        "WITH v AS (DELETE FROM flagctl.config_values) DELETE FROM flagctl.configs",
+        ("WITH o AS (DELETE FROM flagctl.overrides) DELETE FROM flagctl.flags", "23502"),
+        ("WITH v AS (DELETE FROM flagctl.config_values) DELETE FROM flagctl.configs", "23502"),
+        *(
+            (
+                f"WITH gone AS (DELETE FROM flagctl.{table} WHERE environment_id = {_STAGING})"
+                f" DELETE FROM flagctl.environments WHERE id = {_STAGING}",
+                "23514",
+            )
+            for table in ("overrides", "config_values", "api_keys", "members")
+        ),
     ],
 )
-def test_what_belongs_to_an_entity_goes_before_it(statement: str, furnished: Ground) -> None:
+def test_what_belongs_to_an_entity_goes_before_it(
+    statement: str, expected: str, furnished: Ground
+) -> None:
     """In one statement the event of the one could not name the other any more."""
+    table = statement.split("flagctl.")[1].split()[0].rstrip(")")
+    if made := _IN_STAGING.get(table):
+        assert done(furnished, made) == "1 rows"
     before = furnished.state()
-    assert done(furnished, statement) == "23502"
+    assert done(furnished, statement) == expected
     assert furnished.state() == before
 
 

@@ -42,6 +42,17 @@ def test_admins_set_no_state_of_another_organization(ground: Ground) -> None:
     assert ground.state() == before
 
 
+def test_whoever_names_a_place_of_another_organization_is_not_told_its_key(
+    ground: Ground,
+) -> None:
+    [(flag, _)] = ground.ask(_IDS, ["checkout", "dev", 1])
+    [(_, place)] = ground.ask(_IDS, ["theirs", "prod", 2])
+    with ground.connect() as connection:
+        begin(connection, ground.editor_of_dev)
+        state, said = described(connection, _SET, [flag, place])
+    assert (state, "prod" in said) == ("FC004", False)
+
+
 def test_states_of_others_are_not_seen(ground: Ground) -> None:
     with ground.connect() as connection:
         unverified = connection.execute("SELECT flagctl.state_of('checkout', 'prod')").fetchone()

@@ -281,6 +281,8 @@ def test_if_revision_is_the_environments(cli: CommandLine) -> None:
         "error: the revision of prod is 2 now, not 1: it changed meanwhile\n"
         "hint: look at it again, then repeat with the new number\n"
     )
+    beyond = cli.fails(6, "set", "new_checkout", "--env", "prod", "--if-revision", 10**30)
+    assert beyond.startswith(f"error: the revision of prod is 2 now, not {10**30}:")
     assert cli.json("set", "new_checkout", "--env", "prod", "--if-revision", 2)["revision"] == 3
 
 
