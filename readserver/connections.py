@@ -82,6 +82,22 @@ async def _close(connection: psycopg.AsyncConnection[Any]) -> None:
                     pass
 
 
+async def has_sent(connection: psycopg.AsyncConnection[Any], *, seconds: float) -> bool:
+    """Whether Postgres says anything (or is gone) within so long. While psycopg itself waits, it
+    wakes up ten times a second."""
+    loop, socket_ = asyncio.get_running_loop(), connection.fileno()
+    readable = asyncio.Event()
+    loop.add_reader(socket_, readable.set)
+    try:
+        async with asyncio.timeout(seconds):
+            await readable.wait()
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(socket_)
+    return True
+
+
 @asynccontextmanager
 async def deadline(connection: psycopg.AsyncConnection[Any], seconds: float) -> AsyncIterator[None]:
     """Cut the connection when what happens inside takes longer."""

@@ -1,6 +1,5 @@
 """Hears of changes from Postgres: LISTEN, on a direct connection of its own."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,11 +10,12 @@ from core import notifications
 from core.errors import FlagctlError
 from core.settings import Secret
 from readserver.backoff import Backoff
-from readserver.connections import deadline, open_connection
+from readserver.connections import deadline, has_sent, open_connection
 
 _CONNECT_SECONDS: Final = 5.0
 _PING_EVERY: Final = 10.0  # seconds of silence
 _PING_SECONDS: Final = 2.0
+_LOOK_SECONDS: Final = 0.05
 _log = logging.getLogger(__name__)
 
 
@@ -55,9 +55,10 @@ class PostgresListener:
 
     async def _listen(self, connection: psycopg.AsyncConnection[Any]) -> None:
         while True:
-            async for notify in connection.notifies(timeout=_PING_EVERY):
+            # Some come with the answer to a ping; for none at all psycopg looks but once.
+            async for notify in connection.notifies(timeout=_LOOK_SECONDS):
                 if message := notifications.parse(notify.payload):
                     self._on_message(message.environment_id, message.revision, "postgres")
-            async with deadline(connection, _PING_SECONDS):
-                await connection.execute("SELECT 1")
-            await asyncio.sleep(0)
+            if not await has_sent(connection, seconds=_PING_EVERY):
+                async with deadline(connection, _PING_SECONDS):
+                    await connection.execute("SELECT 1")

@@ -18,6 +18,7 @@ from core.settings import Settings
 from readserver.protocol import BoundedProtocol
 
 _GRACE_SECONDS: Final = 10
+_TICK_SECONDS: Final = 1.0
 _KEEP_ALIVE_SECONDS: Final = 75  # longer than the idle time of common load balancers
 _log = logging.getLogger(__name__)
 
@@ -90,11 +91,26 @@ def shown(bound: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals alone: two servers share them."""
+    """Leaves the signals alone, which two servers share, and sleeps while there is nothing to do:
+    uvicorn's own loop looks ten times a second whether it should exit."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stopping = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):  # makes the date of answers
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_SECONDS):
+                    await self._stopping.wait()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._stopping.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +147,7 @@ async def serve(listeners: list[Listener], *, on_stop: Callable[[], None]) -> No
 
     def stop() -> None:
         for server in servers:
-            server.should_exit = True
+            server.stop()
         on_stop()
 
     loop = asyncio.get_running_loop()

@@ -107,7 +107,9 @@ CREATE TABLE flagctl.overrides (
     enabled boolean,
     targeting jsonb NOT NULL DEFAULT '{"format": 1, "rules": []}'
         CONSTRAINT overrides_targeting_has_a_format
-            CHECK (jsonb_typeof(targeting -> 'format') IS NOT DISTINCT FROM 'number'),
+            CHECK (jsonb_typeof(targeting -> 'format') IS NOT DISTINCT FROM 'number')
+        CONSTRAINT overrides_rules_are_a_list
+            CHECK (coalesce(jsonb_typeof(targeting -> 'rules'), 'array') = 'array'),
     -- Of the last write that recorded itself (set_at_once). No group may set it, so a row where it
     -- is new needs no trigger.
     write_id uuid,

@@ -1,6 +1,7 @@
-"""What readserver/protocol.py and fast_lane.py rely on inside uvicorn, which promises none of it.
+"""What readserver/protocol.py, fast_lane.py and serving.py rely on in uvicorn, which promises none
+of it.
 
-When this fails: read what changed in uvicorn, follow it in those two files, run
+When this fails: read what changed in uvicorn, follow it in those files, run
 tests/integration/test_readserver_lanes.py and test_readserver_protocol.py, then put the new version
 and digest here.
 """
@@ -21,6 +22,7 @@ DIGESTS = {
     "RequestResponseCycle": "e67d470d435dcc1c",
     "FlowControl": "126debcdaa894c83",
     "ServerState": "f2260fbf10154746",
+    "Server.main_loop": "afccb353a119333f",
     "Server.on_tick": "60ea49b06ccf68c1",
     "Server.shutdown": "9b33c50562992b1e",
     "_get_status_line": "d7012e110d2d2574",
@@ -44,6 +46,7 @@ def test_what_we_rely_on_is_as_it_was_read() -> None:
         RequestResponseCycle,
         flow_control.FlowControl,
         ServerState,
+        Server.main_loop,
         Server.on_tick,
         Server.shutdown,
         httptools_impl._get_status_line,
