@@ -45,7 +45,7 @@ COMPARED: Final = {
 
 @contextmanager
 def _targets(small: Installation, large: Installation, folder: Path) -> Iterator[dict[str, Target]]:
-    """All servers at once: those that are not asked have nothing to do."""
+    """All servers at once: those that are not asked stand still."""
     with ExitStack() as stack:
 
         def reader(installation: Installation, **settings: str) -> readers.Reader:
