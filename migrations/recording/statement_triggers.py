@@ -7,7 +7,8 @@ For what comes by the thousand: flags, and what an environment says of flags and
 _RECORD = """
 CREATE FUNCTION flagctl.{name}() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    SET plan_cache_mode = force_generic_plan
+    -- Tens of thousands of rows would go through files.
+    SET plan_cache_mode = force_generic_plan SET work_mem = '64MB'
 AS $$
 DECLARE
     tenant bigint;
