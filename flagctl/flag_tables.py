@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flagctl import output
+from flagctl import output, tables
 from flagctl.side_by_side import side_by_side
 from flagctl.times import relative
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def print_flags(flags: "list[FlagSummary]") -> None:
     environments = list(flags[0].states) if flags else []
-    columns: list[output.Column] = [
+    columns: list[tables.Column] = [
         ("flag", lambda f: f"{f.key}{_mark(f)}"),
         ("type", lambda f: f.type),
     ]
@@ -24,7 +24,7 @@ def print_flags(flags: "list[FlagSummary]") -> None:
         ("changed", lambda f: relative(f.updated_at)),
         ("description", lambda f: f.description),
     ]
-    output.table(flags, columns, empty="no flags; `flagctl create KEY` makes one")
+    tables.draw(flags, columns, empty="no flags; `flagctl create KEY` makes one")
 
 
 def print_flag(flag: "FlagDetail") -> None:
@@ -48,7 +48,7 @@ def print_flag(flag: "FlagDetail") -> None:
     roles = {flag.off_variant: "when off"}
     also = f" and {roles[flag.on_variant]}" if flag.on_variant in roles else ""
     roles[flag.on_variant] = f"when on{also}"
-    output.table(
+    tables.draw(
         list(flag.variants.items()),
         [
             ("variant", lambda v: v[0]),

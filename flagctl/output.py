@@ -5,14 +5,13 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
 import typer
 
 Format = Literal["table", "json", "yaml"]
-Column = tuple[str, Callable[[Any], object]]
 
 
 def plain(value: Any) -> Any:
@@ -83,25 +82,6 @@ def fail(code: str, message: str, hint: str, *, as_json: bool) -> None:
     say(f"{styled('error:', 'red')} {message}")
     if hint:
         say(f"{styled('hint:', 'cyan')} {hint}")
-
-
-def table(
-    rows: Sequence[Any],
-    columns: Iterable[Column],
-    *,
-    empty: str,
-    narrow: Callable[[int], None] | None = None,
-) -> None:
-    """Rows under bold headings; `empty` is said, not printed, when there are none.
-
-    `narrow` prints them where the terminal, of so many letters, is too narrow for that.
-    """
-    if not rows:
-        say(empty)
-        return
-    from flagctl.tables import draw  # deferred: it prints with what is here
-
-    draw(rows, list(columns), narrow)
 
 
 def width() -> int:

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from flagctl import output
-from flagctl.tables import GAP
+from flagctl import output, tables
 
 _Row = tuple[str, list[str]]
 
 
 def side_by_side(
-    items: Sequence[Any], heading: output.Column, rows: Iterable[output.Column], *, empty: str
+    items: Sequence[Any], heading: tables.Column, rows: Iterable[tables.Column], *, empty: str
 ) -> None:
     """In as many blocks as the terminal's width asks for. A row that says nothing is left out."""
     if not items:
@@ -27,9 +26,9 @@ def side_by_side(
     ):
         if number:
             output.line("")
-        shown: list[output.Column] = [(name, _label)]
+        shown: list[tables.Column] = [(name, _label)]
         shown += [(heads[at], _value(at)) for at in block]
-        output.table(lines, shown, empty="")
+        tables.draw(lines, shown, empty="")
 
 
 def _label(row: _Row) -> str:
@@ -44,9 +43,9 @@ def _blocks(widths: list[int], room: int) -> list[range]:
     """Neighbours that fit into the room together; one alone where it does not fit either."""
     found, left = [range(0)], room
     for at, width in enumerate(widths):
-        left -= width + GAP
+        left -= width + tables.GAP
         if left < 0 and found[-1]:
             found.append(range(at, at))
-            left = room - width - GAP
+            left = room - width - tables.GAP
         found[-1] = range(found[-1].start, at + 1)
     return found

@@ -1,9 +1,11 @@
 """Tables of rows, as wide as what is in them, or written below each other on a narrow terminal."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from flagctl import output
+
+Column = tuple[str, Callable[[Any], object]]  # its heading, and what it shows of a row
 
 GAP: Final = 3  # between two columns
 _HARDLY: Final = 16  # letters of a description that are not worth a column
@@ -13,10 +15,19 @@ _BETWEEN: Final = " · "
 
 def draw(
     rows: Sequence[Any],
-    columns: Sequence[output.Column],
+    columns: Iterable[Column],
+    *,
+    empty: str,
     narrow: Callable[[int], None] | None = None,
 ) -> None:
-    """Rows under bold headings. `narrow` is asked to print them where they do not fit."""
+    """Rows under bold headings; `empty` is said, not printed, when there are none.
+
+    `narrow` prints them where the terminal, of so many letters, is too narrow for that.
+    """
+    if not rows:
+        output.say(empty)
+        return
+    columns = list(columns)
     headings = [heading for heading, _ in columns]
     cells = [[output.cell(value(row)) for _, value in columns] for row in rows]
     room = output.width()

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core import clock
-from flagctl import completion, output
+from flagctl import completion, output, tables
 from flagctl.options import parse_time
 from flagctl.state import current
-from flagctl.tables import cut
 from flagctl.times import relative
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def list_(
         events = list_events(session, here.settings.admin_token(), wanted)
     here.show(
         events,
-        lambda: output.table(
+        lambda: tables.draw(
             events,
             [
                 ("id", lambda e: e.id),
@@ -108,7 +107,7 @@ def _print_narrowly(events: "list[AuditRecord]", room: int) -> None:
         more = " · ".join(filter(None, (short_change(event), event.reason)))
         if more:
             indent = " " * (len(id_) + 2)
-            shown = cut(output.printable(more), room - len(indent))
+            shown = tables.cut(output.printable(more), room - len(indent))
             output.line(indent + output.styled(shown, "dim"))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.cache.acl import READER, WRITER
-from flagctl import output, progress
+from flagctl import output, progress, tables
 from flagctl.state import current
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _judge(found: list["Copy"], hint: str) -> None:
 
 
 def _print_copies(found: list["Copy"]) -> None:
-    output.table(
+    tables.draw(
         found,
         [
             ("environment", lambda copy: copy.environment),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core.json_text import JsonValue, parse, render
-from flagctl import completion, output, writes
+from flagctl import completion, output, tables, writes
 from flagctl.options import Env, OnlyEnv, writing
 from flagctl.state import current
 
@@ -157,10 +157,10 @@ def list_(
 def _print_configs(configs: "list[ConfigSummary]", environments: list[str]) -> None:
     """Environments in the order in which they were made; those without any value are left out."""
     names = [e for e in environments if any(e in config.values for config in configs)]
-    columns: list[output.Column] = [("config", lambda c: c.key), ("type", lambda c: c.type)]
+    columns: list[tables.Column] = [("config", lambda c: c.key), ("type", lambda c: c.type)]
     columns += [(name, _value_in(name)) for name in names]
     columns.append(("description", lambda c: c.description))
-    output.table(configs, columns, empty="no configs; `flagctl config define KEY --type TYPE`")
+    tables.draw(configs, columns, empty="no configs; `flagctl config define KEY --type TYPE`")
 
 
 @app.command()
@@ -190,7 +190,7 @@ def _print_config(config: "ConfigDetail") -> None:
         ]
     )
     output.line("")
-    output.table(
+    tables.draw(
         list(config.values.items()),
         [("environment", lambda v: v[0]), ("value", lambda v: render(v[1]))],
         empty="no value in any environment",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flagctl import completion, output
+from flagctl import completion, output, tables
 from flagctl.state import State, current
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def list_() -> None:
     if (as_document := here.output_anyway) != "table":
         output.emit(contexts, as_document)
         return
-    output.table(
+    tables.draw(
         contexts,
         [
             ("", lambda c: "*" if c.in_use else ""),
@@ -87,7 +87,7 @@ def show(
     rows = _rows(here.settings)
     here.show(
         {"context": here.settings.context, "settings": rows},
-        lambda: output.table(
+        lambda: tables.draw(
             rows,
             [
                 ("setting", lambda r: r["name"]),

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from flagctl import completion, output, writes
+from flagctl import completion, output, tables, writes
 from flagctl.options import writing
 from flagctl.state import current
 
@@ -56,7 +56,7 @@ def list_() -> None:
         environments = list_environments(session)
     here.show(
         environments,
-        lambda: output.table(
+        lambda: tables.draw(
             environments,
             [
                 ("environment", lambda e: e.key),

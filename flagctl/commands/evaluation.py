@@ -8,7 +8,7 @@ import typer
 
 from core import clock
 from core.errors import CheckFailedError, InvalidInputError, NotFoundError
-from flagctl import completion, output, progress
+from flagctl import completion, output, progress, tables
 from flagctl.contexts_given import context_of, contexts_in, lines_of
 from flagctl.options import Env
 from flagctl.state import State, current
@@ -192,7 +192,7 @@ def _evaluate_many(here: State, key: str, env: str | None, file: str, *, summary
     ]
     here.show(
         rows,
-        lambda: output.table(
+        lambda: tables.draw(
             rows,
             [
                 ("targeting key", lambda r: r["targeting_key"]),
@@ -215,7 +215,7 @@ def _print_summary(here: State, results: Iterable[Any]) -> None:
     ]
     here.show(
         rows,
-        lambda: output.table(
+        lambda: tables.draw(
             rows,
             [
                 ("variant", lambda r: r["variant"]),

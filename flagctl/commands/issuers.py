@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flagctl import output, writes
+from flagctl import output, tables, writes
 from flagctl.long_steps import fetched
 from flagctl.options import parse_duration, writing
 from flagctl.state import State, current
@@ -176,7 +176,7 @@ def _report(here: State, results: list[_Result]) -> None:
     for result in results:
         for sentence in result.left_out:
             output.say(f"{result.issuer}: {sentence}")
-    output.table(
+    tables.draw(
         results,
         [
             ("issuer", lambda r: r.issuer),
@@ -219,7 +219,7 @@ def list_() -> None:
         issuers = list_issuers(session, organization=here.organization)
     here.show(
         issuers,
-        lambda: output.table(
+        lambda: tables.draw(
             issuers,
             [
                 ("issuer", lambda i: i.issuer),

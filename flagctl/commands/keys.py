@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from core import clock
-from flagctl import output, writes
+from flagctl import output, tables, writes
 from flagctl.options import Env, OnlyEnv, parse_duration, parse_time, writing
 from flagctl.state import current
 from flagctl.times import relative
@@ -75,7 +75,7 @@ def list_(
         keys = list_keys(session, environment=env, include_dead=all_)
     here.show(
         keys,
-        lambda: output.table(
+        lambda: tables.draw(
             keys,
             [
                 ("key", lambda k: k.name),

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flagctl import completion, output, writes
+from flagctl import completion, output, tables, writes
 from flagctl.options import writing
 from flagctl.state import current
 from flagctl.times import relative
@@ -129,7 +129,7 @@ def list_() -> None:
         members = list_members(session)
     here.show(
         members,
-        lambda: output.table(
+        lambda: tables.draw(
             members,
             [
                 ("member", lambda m: m.email),

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from flagctl import output, writes
+from flagctl import output, tables, writes
 from flagctl.options import writing
 from flagctl.state import current
 
@@ -58,7 +58,7 @@ def list_(
         found = list_own(settings.require("database_url"), settings.admin_token())
     here.show(
         found,
-        lambda: output.table(
+        lambda: tables.draw(
             found,
             [
                 ("organization", lambda o: o.key),

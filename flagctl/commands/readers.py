@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from flagctl import output
+from flagctl import tables
 from flagctl.state import current
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _print(found: list[dict[str, Any]]) -> None:
     def age(reader: dict[str, Any]) -> str:
         return "stale" if reader["stale"] else f"{reader['age_seconds']:.1f} s"
 
-    output.table(
+    tables.draw(
         found,
         [
             ("host", lambda reader: reader["host"]),

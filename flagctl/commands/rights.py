@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from flagctl import output
+from flagctl import output, tables
 from flagctl.options import Env
 from flagctl.state import State, current
 
@@ -52,7 +52,7 @@ def who_can(action: Words, env: Env = None) -> None:
         holders = who_may(session, wanted, _default(here, env))
     here.show(
         holders,
-        lambda: output.table(
+        lambda: tables.draw(
             holders,
             [("member", lambda h: h.member), ("roles", lambda h: ", ".join(h.roles))],
             empty="nobody",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core.errors import InvalidInputError
-from flagctl import completion, output, writes
+from flagctl import completion, output, tables, writes
 from flagctl.options import Env, writing
 from flagctl.state import State, current
 from flagctl.targeting_options import By, If, Serve, Split, condition, serve, shown_serve
@@ -82,7 +82,7 @@ def list_(key: Key, env: Env = None) -> None:
     def human() -> None:
         for one in requires:
             output.line(f"requires {one['flag']} to serve {' or '.join(one['variants'])}")
-        output.table(
+        tables.draw(
             rules,
             [
                 ("", lambda r: r["position"]),

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from core.errors import InvalidInputError
-from flagctl import completion, output, writes
+from flagctl import completion, output, tables, writes
 from flagctl.options import writing
 from flagctl.state import current
 from flagctl.targeting_options import If, condition
@@ -64,7 +64,7 @@ def list_() -> None:
             }
             for s in segments
         ],
-        lambda: output.table(
+        lambda: tables.draw(
             segments,
             [
                 ("segment", lambda s: s.key),

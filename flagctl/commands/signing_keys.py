@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flagctl import output, writes
+from flagctl import output, tables, writes
 from flagctl.options import parse_duration, writing
 from flagctl.state import current
 from flagctl.times import relative
@@ -39,7 +39,7 @@ def list_() -> None:
         documents = [output.plain(key) | {"file": lying.get(key.id)} for key in keys]
         output.emit(documents, here.output)
         return
-    output.table(
+    tables.draw(
         keys,
         [
             ("signing key", lambda k: k.id),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core import clock
-from flagctl import completion, output
+from flagctl import completion, output, tables
 from flagctl.options import parse_duration
 from flagctl.state import current
 from flagctl.times import relative
@@ -89,7 +89,7 @@ def _document(flag: "Candidate", used: "Uses") -> dict[str, Any]:
 
 
 def _print(found: list[dict[str, Any]]) -> None:
-    output.table(
+    tables.draw(
         found,
         [
             ("flag", lambda flag: flag["key"]),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core import clock
-from flagctl import output, writes
+from flagctl import output, tables, writes
 from flagctl.options import parse_duration, writing
 from flagctl.state import current
 from flagctl.times import relative
@@ -79,7 +79,7 @@ def list_() -> None:
             return "revoked"
         return "expired" if getattr(token, "expires_at") <= now else "live"  # noqa: B009
 
-    output.table(
+    tables.draw(
         tokens,
         [
             ("token", lambda t: t.id),

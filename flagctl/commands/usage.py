@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core import clock
-from flagctl import completion, output
+from flagctl import completion, output, tables
 from flagctl.options import Env, parse_time
 from flagctl.state import current
 
@@ -93,7 +93,7 @@ def _flag(found: "Usage", key: str, variants: list[str] | None = None) -> dict[s
 
 def _print(document: dict[str, Any], flags: list[dict[str, Any]]) -> None:
     _print_head(document, [])
-    output.table(
+    tables.draw(
         flags,
         [
             ("flag", lambda flag: flag["key"]),
@@ -116,11 +116,11 @@ def _print_one(document: dict[str, Any]) -> None:
         ],
     )
     variants = list(document["variants"])
-    columns: list[output.Column] = [
+    columns: list[tables.Column] = [
         ("day", lambda day: day["day"]),
         ("evaluations", lambda day: str(day["evaluations"])),
     ]
-    output.table(
+    tables.draw(
         document["days"],
         [*columns, *((name, _number_of(name)) for name in variants)],
         empty="not asked for by its key in this time",

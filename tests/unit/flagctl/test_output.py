@@ -14,8 +14,7 @@ import typer
 import yaml
 
 from core.errors import ConfirmationNeededError
-from flagctl import output
-from flagctl.tables import cut
+from flagctl import output, tables
 
 
 class Colour(StrEnum):
@@ -73,7 +72,7 @@ def test_talk_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     long = "word " * 50 + "end"
     rows = [Row("a", True), Row(long, None), Row("[red]x[/]", ["b", "c"]), Row("\x1b[2J", 0)]
-    output.table(rows, [("name", lambda r: r.name), ("s", lambda r: r.state)], empty="none")
+    tables.draw(rows, [("name", lambda r: r.name), ("s", lambda r: r.state)], empty="none")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["name", "s"]
     assert lines[2].split() == ["a", "yes"]
@@ -94,9 +93,9 @@ def test_a_table_on_a_terminal_keeps_to_its_width(
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "dumb")
     row = Row("new_checkout_of_the_shop", "word " * words)
-    columns: list[output.Column] = [("flag", lambda r: r.name)]
+    columns: list[tables.Column] = [("flag", lambda r: r.name)]
     columns += [(f"env{n}", lambda _: "inherit") for n in range(environments)]
-    output.table([row], [*columns, ("description", lambda r: r.state)], empty="")
+    tables.draw([row], [*columns, ("description", lambda r: r.state)], empty="")
     lines = terminal.getvalue().splitlines()
     assert len(lines) == 3
     assert max(map(len, lines)) <= 80
@@ -116,7 +115,7 @@ def test_a_table_on_a_terminal_keeps_to_its_width(
     ],
 )
 def test_cut(text: str, room: int, shown: str) -> None:
-    assert cut(text, room) == shown
+    assert tables.cut(text, room) == shown
 
 
 @pytest.mark.parametrize("ways", ["its own", "one of the caller's"])
@@ -127,10 +126,10 @@ def test_a_table_that_is_too_wide(ways: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("TERM", "dumb")
     rows = [Row("0316cdeb-38b8-4ae2-a802-db68714c3238"), Row("x" * 50, "")]
-    columns: list[output.Column] = [("token", lambda r: r.name), ("", lambda _: "mine")]
+    columns: list[tables.Column] = [("token", lambda r: r.name), ("", lambda _: "mine")]
     columns += [("state", lambda r: r.state), ("kind", lambda _: "a" * 30), ("n", lambda _: 1)]
     if ways == "its own":
-        output.table(rows, columns, empty="")
+        tables.draw(rows, columns, empty="")
         assert terminal.getvalue() == (
             "0316cdeb-38b8-4ae2-a802-db68714c3238\n"
             f"    mine · state on\n    kind {'a' * 30}\n    n 1\n"
@@ -138,12 +137,12 @@ def test_a_table_that_is_too_wide(ways: str, monkeypatch: pytest.MonkeyPatch) ->
         )
         return
     asked: list[int] = []
-    output.table(rows, columns, empty="", narrow=asked.append)
+    tables.draw(rows, columns, empty="", narrow=asked.append)
     assert (asked, terminal.getvalue()) == ([40], "")
 
 
 def test_an_empty_table_is_talk(capsys: pytest.CaptureFixture[str]) -> None:
-    output.table([], [("name", str)], empty="nothing here")
+    tables.draw([], [("name", str)], empty="nothing here")
     assert capsys.readouterr() == ("", "nothing here\n")
 
 
