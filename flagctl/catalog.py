@@ -11,7 +11,7 @@ from flagctl.shared_options import add_shared_options
 # name → where it is, and its first line of help: `flagctl --help` loads no command at all.
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Flags": {
-        "set": ("flags:set_flag", "Turn a flag on or off in an environment."),
+        "set": ("overrides:set_flag", "Turn a flag on or off in an environment."),
         "create": ("flags:create", "Create a flag."),
         "list": ("flags:list_all", "List flags with their state in each environment."),
         "show": ("flags:show", "Show one flag with all its environments."),

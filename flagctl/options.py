@@ -30,6 +30,9 @@ OnlyEnv = Annotated[
         autocompletion=completion.environments,
     ),
 ]
+FlagKey = Annotated[
+    str, typer.Argument(metavar="KEY", help="The flag's key.", autocompletion=completion.flag_keys)
+]
 Function = TypeVar("Function", bound=Callable[..., None])
 
 

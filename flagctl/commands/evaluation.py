@@ -8,18 +8,15 @@ import typer
 
 from core import clock
 from core.errors import CheckFailedError, InvalidInputError, NotFoundError
-from flagctl import completion, output, progress, tables
+from flagctl import output, progress, tables
 from flagctl.contexts_given import context_of, contexts_in, lines_of
-from flagctl.options import Env
+from flagctl.options import Env, FlagKey
 from flagctl.state import State, current
 
 if TYPE_CHECKING:
     from core.evaluation.engine import Engine
     from core.queries.rulesets import Rulesets
 
-Key = Annotated[
-    str, typer.Argument(metavar="KEY", help="The flag's key.", autocompletion=completion.flag_keys)
-]
 TargetingKey = Annotated[
     str | None,
     typer.Option("--targeting-key", "-k", metavar="KEY", help="Who asks: targetingKey."),
@@ -40,7 +37,7 @@ File = Annotated[
 
 
 def evaluate(
-    key: Key,
+    key: FlagKey,
     env: Env = None,
     targeting_key: TargetingKey = None,
     attributes: Attributes = None,
@@ -82,7 +79,7 @@ def evaluate(
 
 
 def explain(
-    key: Key,
+    key: FlagKey,
     env: Env = None,
     targeting_key: TargetingKey = None,
     attributes: Attributes = None,

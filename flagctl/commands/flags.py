@@ -1,4 +1,4 @@
-"""Flags: the definition, and the state in each environment."""
+"""Flags: the definitions. What one is in an environment is set in overrides.py."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,9 +9,8 @@ from core import clock
 from core.json_text import JsonValue, parse
 from flagctl import completion, output, writes
 from flagctl.flag_tables import print_flag, print_flags
-from flagctl.options import Env, OnlyEnv, parse_time, writing
+from flagctl.options import FlagKey, OnlyEnv, parse_time, writing
 from flagctl.state import current
-from flagctl.times import relative
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from core.services.change import Change
 
 NewKey = Annotated[str, typer.Argument(metavar="KEY", help="The flag's key.")]
-Key = Annotated[
-    str, typer.Argument(metavar="KEY", help="The flag's key.", autocompletion=completion.flag_keys)
-]
 ArchivedKey = Annotated[
     str,
     typer.Argument(metavar="KEY", help="The flag's key.", autocompletion=completion.archived_keys),
@@ -30,104 +26,12 @@ Variants = Annotated[
     list[str] | None,
     typer.Option("--variant", metavar="NAME=JSON", help="A variant and its value; repeatable."),
 ]
-
-
-@writing
-def set_flag(
-    key: Key,
-    state: Annotated[
-        str,
-        typer.Argument(
-            metavar="[on|off|inherit|VARIANT]",
-            help="What to serve.",
-            autocompletion=completion.states,
-        ),
-    ] = "on",
-    env: Env = None,
-    default: Annotated[
-        bool, typer.Option("--default", help="Set the global default instead of an environment.")
-    ] = False,
-    rollout: Annotated[
-        float | None,
-        typer.Option("--rollout", metavar="PERCENT", help="Serve it to this share only."),
-    ] = None,
-    by: Annotated[
-        str | None,
-        typer.Option("--by", metavar="ATTRIBUTE", help="Spread by this, not by targetingKey."),
-    ] = None,
-) -> None:
-    """Turn a flag on or off in an environment.
-
-    \b
-    flagctl set new_checkout --env prod
-    flagctl set new_checkout off --env prod --reason "errors in checkout"
-    flagctl set new_checkout --env prod --rollout 25
-    flagctl set checkout_layout compact --env staging
-    flagctl set new_checkout inherit --env dev
-    """
-    from core.errors import InvalidInputError
-    from core.evaluation.timed_changes import has_expired
-    from core.services import overrides
-
-    if rollout is None and by is not None:
-        raise InvalidInputError("--by goes with --rollout PERCENT")
-    if default:
-        if rollout is not None:
-            raise InvalidInputError("a rollout is an environment's: use --env, not --default")
-        _set_default(key, state, env)
-        return
-    share = overrides.Rollout(rollout, by) if rollout is not None else None
-    here = current()
-    environment = here.environment(env)
-    result, outcome = here.write(
-        lambda change: overrides.set_override(change, key, environment, state, share),
-        wish=lambda options: overrides.wish(key, environment, state, share, options),
-    )
-    document = {
-        "flag": key,
-        "environment": environment,
-        "enabled": result.enabled,
-        "variant": result.variant,
-        "state": result.state,
-    }
-    expired = has_expired(result.expires_at, clock.now())
-    if expired:
-        document["expired"] = True
-    shown = "on" if result.enabled else "off"
-    if result.state == "inherit":
-        shown = f"inherited ({shown})"
-    elif result.enabled and state not in ("on", "inherit"):
-        shown = f"on, serving {result.variant}"
-    if result.percent != 100:
-        shown += f" for {result.percent:g} %"
-    verb = "is" if outcome.changed else "was already"
-    writes.report(
-        here,
-        outcome,
-        document,
-        f"{key} {verb} {shown} in {environment}",
-        revision=result.revision,
-    )
-    if expired:
-        output.warn(
-            f"{key} expired {relative(result.expires_at)}, and answers off until "
-            f"`flagctl update {key} --expires DATE|never`"
-        )
-
-
-def _set_default(key: str, state: str, env: str | None) -> None:
-    from core.errors import InvalidInputError
-    from core.services.flags import set_default
-
-    if env is not None:
-        raise InvalidInputError("--default and --env exclude each other")
-    if state not in ("on", "off"):
-        raise InvalidInputError(f"the global default is on or off, not {state!r}")
-    here = current()
-    _, outcome = here.write(lambda change: set_default(change, key, enabled=state == "on"))
-    verb = "is" if outcome.changed else "was already"
-    document = {"flag": key, "environment": None, "enabled": state == "on", "variant": None}
-    writes.report(here, outcome, document, f"{key} {verb} {state} by default")
+OnVariant = Annotated[
+    str | None, typer.Option("--on-variant", metavar="NAME", help="Served when on.")
+]
+OffVariant = Annotated[
+    str | None, typer.Option("--off-variant", metavar="NAME", help="Served when off.")
+]
 
 
 @writing
@@ -137,12 +41,8 @@ def create(
         str, typer.Option("--type", help="boolean, string, integer, number or object.")
     ] = "boolean",
     variant: Variants = None,
-    on_variant: Annotated[
-        str | None, typer.Option("--on-variant", metavar="NAME", help="Served when on.")
-    ] = None,
-    off_variant: Annotated[
-        str | None, typer.Option("--off-variant", metavar="NAME", help="Served when off.")
-    ] = None,
+    on_variant: OnVariant = None,
+    off_variant: OffVariant = None,
     default: Annotated[
         str, typer.Option("--default", metavar="on|off", help="Where nothing overrides it.")
     ] = "off",
@@ -242,7 +142,7 @@ def list_all(
         output.say(f"there are more: --cursor {page.flags[-1].key}")
 
 
-def show(key: Key) -> None:
+def show(key: FlagKey) -> None:
     """Show one flag with all its environments.
 
     \b
@@ -258,18 +158,14 @@ def show(key: Key) -> None:
 
 @writing
 def update(
-    key: Key,
+    key: FlagKey,
     variant: Variants = None,
     remove_variant: Annotated[
         list[str] | None,
         typer.Option("--remove-variant", metavar="NAME", help="Take a variant away; repeatable."),
     ] = None,
-    on_variant: Annotated[
-        str | None, typer.Option("--on-variant", metavar="NAME", help="Served when on.")
-    ] = None,
-    off_variant: Annotated[
-        str | None, typer.Option("--off-variant", metavar="NAME", help="Served when off.")
-    ] = None,
+    on_variant: OnVariant = None,
+    off_variant: OffVariant = None,
     description: Annotated[
         str | None, typer.Option("--description", "-d", help="What it is for.")
     ] = None,
@@ -323,7 +219,7 @@ def update(
 
 
 @writing
-def archive(key: Key) -> None:
+def archive(key: FlagKey) -> None:
     """Take a flag out of service; its history stays.
 
     \b
@@ -355,7 +251,7 @@ def unarchive(key: ArchivedKey) -> None:
 
 
 @writing
-def delete(key: Key) -> None:
+def delete(key: FlagKey) -> None:
     """Delete a flag and its state everywhere.
 
     \b

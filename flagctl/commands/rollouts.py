@@ -1,11 +1,9 @@
 """Rollouts beyond `flagctl set --rollout`."""
 
-from typing import Annotated
-
 import typer
 
-from flagctl import completion, writes
-from flagctl.options import writing
+from flagctl import writes
+from flagctl.options import FlagKey, writing
 from flagctl.state import current
 
 app = typer.Typer(no_args_is_help=True, help="Splits: `set --rollout` and rules make them.")
@@ -18,12 +16,7 @@ def group() -> None:
 
 @app.command()
 @writing
-def reshuffle(
-    key: Annotated[
-        str,
-        typer.Argument(metavar="KEY", help="The flag's key.", autocompletion=completion.flag_keys),
-    ],
-) -> None:
+def reshuffle(key: FlagKey) -> None:
     """Draw anew who is in: every split of the flag chooses other people, everywhere.
 
     \b

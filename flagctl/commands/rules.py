@@ -6,7 +6,7 @@ import typer
 
 from core.errors import InvalidInputError
 from flagctl import completion, output, tables, writes
-from flagctl.options import Env, writing
+from flagctl.options import Env, FlagKey, writing
 from flagctl.state import State, current
 from flagctl.targeting_options import By, If, Serve, Split, condition, serve, shown_serve
 
@@ -17,9 +17,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Rules: who gets what in an environment. The first that matches serves.",
 )
-Key = Annotated[
-    str, typer.Argument(metavar="KEY", help="The flag's key.", autocompletion=completion.flag_keys)
-]
 Other = Annotated[
     str,
     typer.Argument(
@@ -38,7 +35,7 @@ Description = Annotated[str | None, typer.Option("--description", "-d", help="Wh
 @app.command()
 @writing
 def add(
-    key: Key,
+    key: FlagKey,
     env: Env = None,
     if_: If = None,
     serve_: Serve = None,
@@ -66,7 +63,7 @@ def add(
 
 
 @app.command("list")
-def list_(key: Key, env: Env = None) -> None:
+def list_(key: FlagKey, env: Env = None) -> None:
     """List a flag's rules in an environment, in the order in which they are asked.
 
     \b
@@ -98,7 +95,7 @@ def list_(key: Key, env: Env = None) -> None:
 
 
 @app.command()
-def show(key: Key, rule: Rule, env: Env = None) -> None:
+def show(key: FlagKey, rule: Rule, env: Env = None) -> None:
     """Show one rule.
 
     \b
@@ -128,7 +125,7 @@ def show(key: Key, rule: Rule, env: Env = None) -> None:
 @app.command()
 @writing
 def update(
-    key: Key,
+    key: FlagKey,
     rule: Rule,
     env: Env = None,
     if_: If = None,
@@ -157,7 +154,7 @@ def update(
 
 @app.command()
 @writing
-def move(key: Key, rule: Rule, env: Env = None, position: Position = None) -> None:
+def move(key: FlagKey, rule: Rule, env: Env = None, position: Position = None) -> None:
     """Move a rule to another place in the order.
 
     \b
@@ -175,7 +172,7 @@ def move(key: Key, rule: Rule, env: Env = None, position: Position = None) -> No
 
 @app.command()
 @writing
-def remove(key: Key, rule: Rule, env: Env = None) -> None:
+def remove(key: FlagKey, rule: Rule, env: Env = None) -> None:
     """Remove a rule.
 
     \b
@@ -192,7 +189,7 @@ def remove(key: Key, rule: Rule, env: Env = None) -> None:
 @app.command()
 @writing
 def require(
-    key: Key,
+    key: FlagKey,
     other: Other,
     env: Env = None,
     variant: Annotated[
@@ -218,7 +215,7 @@ def require(
 @app.command()
 @writing
 def unrequire(
-    key: Key,
+    key: FlagKey,
     other: Other,
     env: Env = None,
 ) -> None:
