@@ -70,7 +70,7 @@ def _receipts(stack: AsyncExitStack, wiring: Wiring) -> dict[str, Run]:
     if wiring.redis is None:
         return {}
     receipts = Receipts(wiring.redis, wiring.memory, wiring.truth)
-    wiring.provider.watchers.append(receipts)
+    wiring.held.watchers.append(receipts)
     stack.push_async_callback(receipts.leave)
     return {"receipts": receipts.run}
 
@@ -89,7 +89,7 @@ async def _last_good(stack: AsyncExitStack, wiring: Wiring) -> dict[str, Run]:
     last_good = LastGood(FileStore(folder), wiring.truth, wiring.counts)
     await last_good.start()
     wiring.provider.last_good = last_good
-    wiring.provider.watchers.append(last_good)
+    wiring.held.watchers.append(last_good)
     stack.push_async_callback(last_good.close)
     return {"last good": last_good.run}
 

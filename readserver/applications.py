@@ -24,6 +24,7 @@ from readserver.endpoints.served import ServedEndpoint
 from readserver.endpoints.stream import StreamEndpoint
 from readserver.fast_lane import Lane
 from readserver.fast_path import FastPath, Memo
+from readserver.held import Held
 from readserver.host import Peers
 from readserver.kinds import Kinds
 from readserver.latency import Timed
@@ -50,6 +51,7 @@ class Applications:
     lane: Lane
     metrics: Collector
     provider: Provider
+    held: Held
     streams: Streams
     counts: Counts
 
@@ -60,6 +62,7 @@ class Parts:
 
     settings: Settings
     provider: Provider
+    held: Held
     streams: Streams
     truth: Truth
     memo: Memo
@@ -72,7 +75,7 @@ class Parts:
 
     def gauges(self) -> Gauges:
         return Gauges(
-            environments=len(self.provider),
+            environments=len(self.held),
             age_seconds=self.truth.age_seconds,
             stale=self.truth.is_stale,
             postgres_up=self.truth.is_reachable,
@@ -85,7 +88,7 @@ class Parts:
         most = int(self.settings.metrics_environments)
         return [
             HeldEnvironment(snapshot.environment_id, snapshot.key, snapshot.revision, age)
-            for snapshot, age in islice(self.provider.ages(), most)
+            for snapshot, age in islice(self.held.ages(self.truth.age_seconds), most)
         ]
 
 
@@ -116,7 +119,7 @@ def assembled(parts: Parts, share: Share | None) -> Applications:
 
     telemetry = Telemetry(counts, parts.gauges, parts.environments)
     collector = share(telemetry) if share is not None else telemetry
-    public = health.routes(provider, truth, parts.redis)
+    public = health.routes(parts.held, provider, truth, parts.redis)
     private = [
         *admin.routes(AuditLog(parts.postgres, parts.keys)),
         *metrics.routes(collector),
@@ -130,6 +133,7 @@ def assembled(parts: Parts, share: Share | None) -> Applications:
         lane=parts.kinds.lane(memo, evaluate(_router([])), counts, limit),
         metrics=collector,
         provider=provider,
+        held=parts.held,
         streams=parts.streams,
         counts=counts,
     )

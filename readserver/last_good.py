@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class LastGood:
-    """A watcher of the provider; `run` is its task."""
+    """A watcher of what is held; `run` is its task."""
 
     def __init__(self, files: FileStore, truth: Truth, counts: Counts) -> None:
         self._files = files

@@ -1,43 +1,34 @@
 """Composes the stores: memory, then Redis, then Postgres. The place to read about staleness.
 
-- A snapshot in memory answers without any I/O.
+- A snapshot that is held (held.py) answers without any I/O.
 - A miss, a message and a check that finds something newer all start one flight for the
   environment: Redis if its copy is sealed and new enough, else Postgres, when it is this reader's
   turn; then the others are filled.
 - While a flight is up, what is held keeps serving. It is replaced only by something newer, or by
   what Postgres says when Postgres itself went back.
-- What changes with time alone needs no store: timed_changes.py prepares the same snapshot anew.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
-from core import clock
 from core.errors import FlagctlError, UnavailableError
-from core.evaluation.ruleset import Ruleset
 from core.snapshot.document import Snapshot, Version
 from core.snapshot.load import State
-from readserver.answers import Prepared, prepare
+from readserver.answers import Prepared
+from readserver.held import NEVER, Held
 from readserver.last_good import LastGood
 from readserver.stores.contract import Loader, SharedCache
-from readserver.stores.memory import MemoryStore
 from readserver.telemetry import Counts
-from readserver.timed_changes import Now, TimedChanges
 from readserver.truth import Truth
 from readserver.turns import Turn
-from readserver.watchers import Watcher
 
 MISS_TIMEOUT_SECONDS: Final = 10.0
 _PAUSE_AFTER_FALSE_HINT: Final = 0.05  # seconds; it delays a true one no longer than this
 _CATCH_UP_SECONDS: Final = 1.0
-MOST_ENVIRONMENTS: Final = 1_000
-_NEVER: Final = float("-inf")
-_FEW: Final = 100  # flags and configs
 _log = logging.getLogger(__name__)
 
 
@@ -50,47 +41,31 @@ class Found:
 
 
 class Provider:
-    """Snapshots by environment id. Lives on one event loop."""
+    """Sees to it that what is held is what Postgres has. Lives on one event loop."""
 
     def __init__(
         self,
         *,
-        memory: MemoryStore,
+        held: Held,
         redis: SharedCache | None,
         postgres: Loader,
         truth: Truth,
         counts: Counts,
         ask_for_check: Callable[[], None],
         ask_about_unknown: Callable[[], bool],
-        on_change: Callable[[], None],
-        prepare: Callable[[Snapshot, datetime], Prepared] = prepare,
-        now: Now = clock.now,
-        most: int = MOST_ENVIRONMENTS,
-        is_followed: Callable[[str], bool] = lambda _: False,
         on_filled: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`ask_about_unknown` asks for a check and says whether one is granted: it is rationed.
-        `on_change` is called whenever an answer may be another than before. `now` is the wall
-        clock, which timed changes follow. `is_followed` says of an environment whether it has
-        streams. `on_filled` is called when Redis has a copy that was loaded here."""
-        self._memory = memory
+        `on_filled` is called when Redis has a copy that was loaded here."""
+        self._held = held
+        held.watchers.append(self)  # see `dropped`
         self._redis = redis
         self._postgres = postgres
         self._truth = truth
         self.counts = counts
         self._ask_for_check = ask_for_check
         self._ask_about_unknown = ask_about_unknown
-        self._on_change = on_change
-        self._prepare = prepare
-        self._now = now
-        self._prepared: dict[str, Prepared] = {}  # the one asked for last is last
-        self._timed = TimedChanges(
-            self._prepared, now=now, prepare=self._prepare_at, on_change=on_change
-        )
-        self._most = most
-        self._is_followed = is_followed
         self._on_filled = on_filled
-        self._confirmed_at: dict[str, float] = {}  # when Postgres had what is held
         self._hints: dict[str, int] = {}
         self._went_back: set[str] = set()
         self._pauses: dict[str, asyncio.TimerHandle] = {}  # after false hints
@@ -100,23 +75,12 @@ class Provider:
         self._waiting: dict[str, Turn] = {}  # for the copy of another reader
         self._filling: set[str] = set()  # environments whose copy is on its way to Redis
         self._readings: dict[str, asyncio.Task[Prepared | None]] = {}
-        self.watchers: list[Watcher] = []
         self.last_good: LastGood | None = None
-
-    def __len__(self) -> int:
-        return len(self._memory)
 
     @property
     def can_recall(self) -> bool:
         """Whether there are last-good files, and still nothing better."""
         return not self._truth.is_known and self.last_good is not None and self.last_good.has_any
-
-    def ages(self) -> Iterator[tuple[Snapshot, float]]:
-        """Every snapshot in memory, and for how many seconds Postgres has not confirmed it."""
-        now = time.monotonic()
-        for snapshot in self._memory:
-            at = self._confirmed_at[snapshot.environment_id]
-            yield snapshot, self._truth.age_seconds if at == _NEVER else max(0.0, now - at)
 
     async def get(self, environment_id: str) -> Found | None:
         """The environment's answers; None when there is no such environment.
@@ -129,8 +93,7 @@ class Provider:
         return found
 
     async def _find(self, environment_id: str) -> Found | None:
-        if held := self._prepared.pop(environment_id, None):
-            self._prepared[environment_id] = held
+        if held := self._held.asked_for(environment_id):
             return Found(held, "memory")
         await self._truth.first_word()
         if self.can_recall and (prepared := await self._recalled(environment_id)):
@@ -143,14 +106,10 @@ class Provider:
                 raise UnavailableError("Postgres cannot be reached to say whether this exists")
             return None
         source = await self._fly(environment_id)
-        prepared = self._prepared.get(environment_id)
+        prepared = self._held.prepared(environment_id)
         if prepared is None and self._truth.has(environment_id):
             raise UnavailableError("more environments are asked for at once than may be held")
         return Found(prepared, source) if prepared is not None else None
-
-    def held(self, environment_id: str) -> Prepared | None:
-        """What is served of it from memory now."""
-        return self._prepared.get(environment_id)
 
     async def at_least(self, found: Found, revision: int) -> Found:
         """`found`, or what is newer, where a client was told of `revision` by another server: one
@@ -161,7 +120,7 @@ class Provider:
         self.hint(snapshot.environment_id, revision, "client")
         if flight := self._flights.get(snapshot.environment_id):
             await asyncio.wait({flight}, timeout=_CATCH_UP_SECONDS)
-        prepared = self._prepared.get(snapshot.environment_id)
+        prepared = self._held.prepared(snapshot.environment_id)
         if prepared is None or prepared is found.prepared:
             return found
         return Found(prepared, "memory")
@@ -183,13 +142,12 @@ class Provider:
         kept = await self.last_good.recall(environment_id) if self.last_good is not None else None
         if kept is None:
             return None
-        prepared = await self._prepare_at(kept.snapshot, self._now())
+        prepared = await self._held.prepare(kept.snapshot)
         if not self._is_last_word(kept.snapshot):
             return None
-        if self._memory.keep(kept.snapshot):
+        if self._held.put(kept.snapshot, prepared, at=NEVER):
             self._truth.recall(time.time() - kept.confirmed_at)
-            self._show(kept.snapshot, prepared, at=_NEVER)
-        return self._prepared.get(environment_id)
+        return self._held.prepared(environment_id)
 
     def _is_last_word(self, snapshot: Snapshot) -> bool:
         """Whether Postgres, which is away, has said nothing newer to this process."""
@@ -207,7 +165,7 @@ class Provider:
     def hint(self, environment_id: str, revision: int, channel: str) -> None:
         """Somebody says that the environment is at this revision. It may be forged, or late."""
         self.counts.notifications[channel] += 1
-        held = self._memory.version(environment_id)
+        held = self._held.version(environment_id)
         if held is None and not self._truth.has(environment_id):
             # A new environment, most likely; but whoever reaches Redis can make up ids.
             self._ask_for_check() if channel == "postgres" else self._ask_about_unknown()
@@ -224,13 +182,13 @@ class Provider:
         self._truth.learn(state, asked_at)
         if self._redis is not None:
             self._redis.trust(state.secret)
-        for snapshot in self._memory:
+        for snapshot in self._held:
             id_ = snapshot.environment_id
-            if self._confirmed_at[id_] > asked_at:
+            if self._held.confirmed_at(id_) > asked_at:
                 continue  # newer than the question
             now = state.versions.get(id_)
             if now is None:
-                self._drop(id_)
+                self._held.drop(id_)
             elif now != snapshot.version:
                 if now.epoch == snapshot.epoch and now.revision <= snapshot.revision:
                     self._went_back.add(id_)
@@ -239,18 +197,18 @@ class Provider:
                     self._hints[id_] = max(now.revision, self._hints.get(id_, 0))
                 self._start(id_)
             else:
-                self._confirmed_at[id_] = asked_at
+                self._held.confirm(id_, asked_at)
         if was_stale:
-            self._on_change()
-        self._timed.follow_all()
+            self._held.on_change()
+        self._held.follow_time()
 
     def lost(self) -> None:
         """Postgres cannot be reached: what is held serves on, and says so."""
         if self._truth.is_reachable:
             _log.warning("Postgres cannot be reached; serving what is held")
         self._truth.lose()
-        self._on_change()
-        self._timed.follow_all()
+        self._held.on_change()
+        self._held.follow_time()
 
     def _start(self, environment_id: str) -> asyncio.Task[str]:
         flight = self._flights.get(environment_id)
@@ -273,9 +231,9 @@ class Provider:
         """Fetch until no hint is left that came after the fetch began."""
         while True:
             hint = self._hints.pop(environment_id, 0)
-            held = self._memory.version(environment_id)
+            held = self._held.version(environment_id)
             source = await self._fetch(environment_id, hint, held)
-            now = self._memory.version(environment_id)
+            now = self._held.version(environment_id)
             if now is not None and hint > now.revision:
                 self._pause(environment_id)  # what came meanwhile is followed after it
                 return source
@@ -292,7 +250,7 @@ class Provider:
 
     def _resume(self, environment_id: str) -> None:
         self._pauses.pop(environment_id, None)
-        held = self._memory.version(environment_id)
+        held = self._held.version(environment_id)
         if held is not None and self._hints.get(environment_id, 0) > held.revision:
             self._start(environment_id)
 
@@ -356,7 +314,7 @@ class Provider:
             self._start_background(turn.end())
             if found is None:
                 self._truth.forget_one(environment_id)
-                self._drop(environment_id)
+                self._held.drop(environment_id)
         return "database"
 
     async def _from_redis(self, environment_id: str, hint: int) -> Snapshot | None:
@@ -369,27 +327,8 @@ class Provider:
 
     async def _keep(self, snapshot: Snapshot, *, replace: bool = False) -> None:
         """Prepare the answers, then put snapshot and answers in place at once."""
-        prepared = await self._prepare_at(snapshot, self._now())
-        if self._memory.keep(snapshot, replace=replace):
-            self._show(snapshot, prepared, at=time.monotonic(), goes_back=replace)
-
-    async def _prepare_at(self, snapshot: Snapshot, at: datetime) -> Prepared:
-        if _is_quick(snapshot):
-            return self._prepare(snapshot, at)  # takes less than handing it to a thread
-        return await asyncio.to_thread(self._prepare, snapshot, at)
-
-    def _show(
-        self, snapshot: Snapshot, prepared: Prepared, *, at: float, goes_back: bool = False
-    ) -> None:
-        """Answer with it from now on. `at`: a check that was asked before says nothing about it."""
-        self._prepared[snapshot.environment_id] = prepared
-        self._confirmed_at[snapshot.environment_id] = at
-        self._on_change()
-        self._timed.follow(snapshot.environment_id)
-        for watcher in self.watchers:
-            watcher.kept(snapshot, goes_back=goes_back)
-        if len(self._prepared) > self._most:
-            self._let_go()
+        prepared = await self._held.prepare(snapshot)
+        self._held.put(snapshot, prepared, at=time.monotonic(), goes_back=replace)
 
     async def _fill_redis(
         self, snapshot: Snapshot, turn: Turn, began: float, *, replace: bool
@@ -408,41 +347,17 @@ class Provider:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    def _let_go(self) -> None:
-        """Of what was not asked for longest, rather one that no stream follows. Whoever has an
-        accepted key asks the memo instead of here; but every change empties that, and then all who
-        are at work ask here again."""
-        older = list(self._prepared)[:-1]
-        free = (id_ for id_ in older if not self._is_followed(id_))
-        self._drop(next(free, older[0]), is_deleted=False)
+    def kept(self, snapshot: Snapshot, *, goes_back: bool) -> None: ...
 
-    def _drop(self, environment_id: str, *, is_deleted: bool = True) -> None:
-        self._memory.drop(environment_id)
-        self._prepared.pop(environment_id, None)
-        self._confirmed_at.pop(environment_id, None)
+    def dropped(self, environment_id: str, *, is_deleted: bool) -> None:  # noqa: ARG002 - either way
         self._hints.pop(environment_id, None)
-        self._timed.follow(environment_id)
         self._load_seconds.pop(environment_id, None)
-        self._on_change()
-        for watcher in self.watchers:
-            watcher.dropped(environment_id, is_deleted=is_deleted)
 
     async def close(self) -> None:
         for pause in self._pauses.values():
             pause.cancel()
-        await self._timed.close()
+        await self._held.close()
         tasks = [*self._flights.values(), *self._readings.values(), *self._background]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _is_quick(snapshot: Snapshot) -> bool:
-    """Whether it is prepared at once: little is in it, and no rules, which can be of any size."""
-    served = snapshot.served
-    few = len(served.flags) + len(served.configs) <= _FEW
-    return few and not served.segments and not any(map(_has_rules, served.flags))
-
-
-def _has_rules(flag: Ruleset) -> bool:
-    return isinstance(flag.targeting, dict) and bool(flag.targeting.get("rules"))

@@ -24,7 +24,7 @@ _MOST_AT_ONCE: Final = 1_000  # environments in one command
 
 
 class Receipts:
-    """A watcher of the provider; `run` is its task."""
+    """A watcher of what is held; `run` is its task."""
 
     def __init__(self, redis: RedisStore, memory: MemoryStore, truth: Truth) -> None:
         self.id = secrets.token_hex(8)

@@ -32,7 +32,7 @@ class TimedChanges:
         prepare: Callable[[Snapshot, datetime], Awaitable[Prepared]],
         on_change: Callable[[], None],
     ) -> None:
-        """`held` is the provider's, by environment id; `now` is the wall clock."""
+        """`held` are the answers that are served, by environment id; `now` is the wall clock."""
         self._held = held
         self._now = now
         self._prepare = prepare

@@ -1,4 +1,4 @@
-"""Whoever follows what is served: receipts, last-good files."""
+"""Whoever follows what is served: receipts, last-good files, and the provider itself."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from core.snapshot.document import Snapshot
 
 
 class Watcher(Protocol):
-    """Told by the provider, on the event loop, so it is quick."""
+    """Told by what is held, on the event loop, so it is quick."""
 
     def kept(self, snapshot: Snapshot, *, goes_back: bool) -> None:
         """It is served from now on. `goes_back`: Postgres itself did."""

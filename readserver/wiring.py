@@ -11,6 +11,7 @@ from readserver.broadcast import RedisSubscriber
 from readserver.checker import Checker
 from readserver.evaluation_counts import EvaluationCounts
 from readserver.fast_path import Memo
+from readserver.held import Held
 from readserver.host import Hearing, Peers
 from readserver.host_messages import Changed, Filled
 from readserver.kinds import Kinds
@@ -42,8 +43,9 @@ class Wiring:
         self.redis = _redis(settings, self.counts, kinds)
         self.usage = _usage(settings, self.redis, self.memory, self.counts)
         self.postgres = kinds.postgres(database, self.counts)
+        self.held = self._held()
         self.provider = self._provider()
-        self.streams = Streams(self.provider.held, self.counts, _stream_bounds(settings))
+        self.streams = Streams(self.held.prepared, self.counts, _stream_bounds(settings))
         self._keys = TrustedKeys(ask_for_check=lambda: self.checker.soon())
         self.checker = self._checker(database)
         self.listener = PostgresListener(
@@ -76,6 +78,7 @@ class Wiring:
         return Parts(
             self.settings,
             self.provider,
+            self.held,
             self.streams,
             self.truth,
             self._memo,
@@ -87,15 +90,9 @@ class Wiring:
             self._kinds,
         )
 
-    def _provider(self) -> Provider:
-        return Provider(
-            memory=self.memory,
-            redis=self.redis,
-            postgres=self.postgres,
-            truth=self.truth,
-            counts=self.counts,
-            ask_for_check=lambda: self.checker.soon(),
-            ask_about_unknown=lambda: self.checker.for_unknown(),
+    def _held(self) -> Held:
+        return Held(
+            self.memory,
             on_change=self._changed,
             prepare=partial(
                 prepare,
@@ -105,6 +102,17 @@ class Wiring:
             ),
             most=self.settings.max_environments,
             is_followed=lambda environment_id: environment_id in self.streams,
+        )
+
+    def _provider(self) -> Provider:
+        return Provider(
+            held=self.held,
+            redis=self.redis,
+            postgres=self.postgres,
+            truth=self.truth,
+            counts=self.counts,
+            ask_for_check=lambda: self.checker.soon(),
+            ask_about_unknown=lambda: self.checker.for_unknown(),
             on_filled=lambda environment_id: self.peers.tell(Filled(environment_id)),
         )
 

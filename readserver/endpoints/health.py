@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from readserver.held import Held
 from readserver.provider import Provider
 from readserver.stores.redis import RedisStore
 from readserver.truth import Truth
@@ -13,7 +14,9 @@ from readserver.truth import Truth
 _HEADERS: Final = {"cache-control": "no-store"}
 
 
-def routes(provider: Provider, truth: Truth, redis: RedisStore | None) -> list[BaseRoute]:
+def routes(
+    held: Held, provider: Provider, truth: Truth, redis: RedisStore | None
+) -> list[BaseRoute]:
     async def healthz(_request: Request) -> Response:
         return JSONResponse({"status": "alive"}, headers=_HEADERS)
 
@@ -23,7 +26,7 @@ def routes(provider: Provider, truth: Truth, redis: RedisStore | None) -> list[B
         redis_up = redis is not None and redis.is_up
         # Without Postgres's word nothing in Redis can be verified.
         can_answer = (
-            len(provider) > 0
+            len(held) > 0
             or truth.is_reachable
             or (redis_up and truth.is_known)
             or provider.can_recall
@@ -31,8 +34,8 @@ def routes(provider: Provider, truth: Truth, redis: RedisStore | None) -> list[B
         document = {
             "status": "ready" if can_answer else "not ready",
             "stale": truth.is_stale,
-            "age_seconds": round(truth.age_seconds, 3) if truth.is_known or len(provider) else None,
-            "environments": len(provider),
+            "age_seconds": round(truth.age_seconds, 3) if truth.is_known or len(held) else None,
+            "environments": len(held),
             "postgres": "up" if truth.is_reachable else "down",
             "redis": "none" if redis is None else "up" if redis_up else "down",
         }

@@ -91,7 +91,7 @@ async def _read(environment_id: str) -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     async with running_applications(settings.load(os.environ, Path("/"))) as apps:
-        apps.provider.watchers.append(_Reporter())
+        apps.held.watchers.append(_Reporter())
         assert await apps.provider.get(environment_id) is not None
         await stopped.wait()
 

@@ -14,6 +14,7 @@ from core.snapshot.document import Served, Snapshot, Version
 from core.snapshot.load import State
 from readserver import provider, turns
 from readserver.answers import FLAGS, Prepared, prepare
+from readserver.held import Held
 from readserver.provider import Found, Provider
 from readserver.stores.contract import Claim
 from readserver.stores.memory import MemoryStore
@@ -89,19 +90,22 @@ class World:
         self.wall = NOW
         self.prepare: Callable[[Snapshot, datetime], Prepared] = prepare
         self.truth = Truth(lambda: self.now)
+        self.held = Held(
+            MemoryStore(),
+            on_change=self._changed,
+            prepare=self._prepare,
+            now=lambda: self.wall,
+            most=most,
+            is_followed=followed.__contains__,
+        )
         self.provider = Provider(
-            memory=MemoryStore(),
+            held=self.held,
             redis=self.redis,
             postgres=self.postgres,
             truth=self.truth,
             counts=self.counts,
             ask_for_check=self._check,
             ask_about_unknown=self._ask,
-            on_change=self._changed,
-            prepare=self._prepare,
-            now=lambda: self.wall,
-            most=most,
-            is_followed=followed.__contains__,
         )
 
     def _prepare(self, snapshot: Snapshot, at: datetime) -> Prepared:
@@ -306,7 +310,7 @@ async def test_a_deleted_environment_is_dropped(world: World) -> None:
     world.postgres.snapshot = None
     world.check()
     assert await world.provider.get(ENVIRONMENT_ID) is None
-    assert len(world.provider) == 0
+    assert len(world.held) == 0
 
 
 @world_test
@@ -534,7 +538,7 @@ async def test_a_timed_change_never_puts_an_old_snapshot_back(world: World) -> N
         while await world.served() != 2:
             await asyncio.sleep(0)
         gate.set()
-        while world.provider._timed._renewals:
+        while world.held._timed._renewals:
             await asyncio.sleep(0)
     assert (await world.served(), await ends(world)) == (2, True)
 
@@ -562,7 +566,7 @@ def test_environments_with_streams_stay() -> None:
         async def held_after(id_: str) -> list[str]:
             assert await world.provider.get(id_) is not None
             await world.settle()
-            return [id_ for id_ in ids if world.provider.held(id_) is not None]
+            return [id_ for id_ in ids if world.held.prepared(id_) is not None]
 
         assert await held_after(ids[0]) == ids[:1]
         assert await held_after(ids[2]) == [ids[0], ids[2]]
@@ -591,7 +595,7 @@ def test_environments_that_nobody_asks_for_go_first() -> None:
         asked = [0, 1, 2, 0, 3, 0, 2, 1]
         sources = [await source_of(number) for number in asked]
         assert sources == ["store"] * 3 + ["memory", "store", "memory", "memory", "store"]
-        assert (len(world.provider), len(world.provider._prepared)) == (3, 3)
+        assert (len(world.held), len(world.held._prepared)) == (3, 3)
         assert world.changes >= 7, "the memo forgets what is let go"
         # All at once: each is answered, or told to come again; nobody's key is called unknown.
         found = await asyncio.gather(
