@@ -26,6 +26,15 @@ def cli(installation: Installation) -> CommandLine:
     return CommandLine(installation, installation.environ())
 
 
+@pytest.fixture
+def layout(cli: CommandLine) -> CommandLine:
+    """With a flag of three texts besides."""
+    variants = [f'--variant={name}="{name.upper()}"' for name in ("wide", "compact", "none")]
+    roles = ("--on-variant", "wide", "--off-variant", "none")
+    cli.ok("create", "layout", "--type", "string", *variants, *roles)
+    return cli
+
+
 @pytest.fixture(scope="module")
 def stable(cluster: Cluster) -> Iterator[CommandLine]:
     """As an admin, with a flag and a config; for all tests of a module that change nothing."""

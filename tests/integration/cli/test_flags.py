@@ -1,4 +1,4 @@
-"""flagctl set, create, list, show, update, archive, unarchive, delete."""
+"""flagctl create, update, archive, unarchive, delete."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,15 +11,6 @@ from tests.support.command_lines import CommandLine
 def cli(cli: CommandLine) -> CommandLine:
     """With one flag."""
     cli.ok("create", "new_checkout", "--description", "New checkout flow")
-    return cli
-
-
-@pytest.fixture
-def layout(cli: CommandLine) -> CommandLine:
-    """With a flag of three texts besides."""
-    variants = [f'--variant={name}="{name.upper()}"' for name in ("wide", "compact", "none")]
-    roles = ("--on-variant", "wide", "--off-variant", "none")
-    cli.ok("create", "layout", "--type", "string", *variants, *roles)
     return cli
 
 
@@ -127,58 +118,6 @@ def test_bad_keys(stable: CommandLine, key: str) -> None:
     assert len(said) < 300
 
 
-def test_set(cli: CommandLine) -> None:
-    assert cli.ok("set", "new_checkout", "--env", "prod") == (
-        "new_checkout is on in prod · revision 3 of prod, audit 6\n"
-    )
-    assert cli.ok("set", "new_checkout", "on", "-e", "prod") == (
-        "new_checkout was already on in prod\n"
-    )
-    assert cli.ok("set", "new_checkout", "off", "--env", "prod") == (
-        "new_checkout is off in prod · revision 4 of prod, audit 7\n"
-    )
-    assert cli.ok("set", "new_checkout", "inherit", "--env", "prod") == (
-        "new_checkout is inherited (off) in prod · revision 5 of prod, audit 8\n"
-    )
-
-
-def test_set_as_json(cli: CommandLine) -> None:
-    expected = {
-        "flag": "new_checkout",
-        "environment": "prod",
-        "enabled": True,
-        "variant": "on",
-        "state": "on",
-        "changed": True,
-        "revision": 3,
-        "revisions": {"prod": 3},
-        "audit_id": 6,
-    }
-    assert cli.json("set", "new_checkout", "--env", "prod") == expected
-    unchanged = {"changed": False, "revisions": {}, "audit_id": None}
-    assert cli.json("set", "new_checkout", "--env", "prod") == expected | unchanged
-
-
-def test_set_serves_a_variant(layout: CommandLine) -> None:
-    assert layout.ok("set", "layout", "compact", "--env", "prod").startswith(
-        "layout is on, serving compact in prod"
-    )
-    listed = next(f for f in layout.json("list") if f["key"] == "layout")
-    assert listed["states"] == {"dev": "off", "staging": "off", "prod": "compact"}
-    assert layout.json("set", "layout", "off", "--env", "prod")["variant"] == "none"
-
-
-def test_set_the_default(cli: CommandLine) -> None:
-    assert cli.ok("set", "new_checkout", "--default").startswith("new_checkout is on by default · ")
-    assert cli.ok("set", "new_checkout", "on", "--default") == (
-        "new_checkout was already on by default\n"
-    )
-    states = cli.json("list")[0]["states"]
-    assert states == {"dev": "on", "staging": "on", "prod": "on"}
-    assert "exclude each other" in cli.fails(2, "set", "new_checkout", "--default", "-e", "dev")
-    assert "on or off" in cli.fails(2, "set", "new_checkout", "inherit", "--default")
-
-
 @pytest.mark.parametrize(
     ("code", "arguments", "said"),
     [
@@ -256,11 +195,6 @@ def test_refusals_name_what_and_what_next(
     assert stable.fails(code, *arguments) == said
 
 
-def test_the_environment_has_a_default(cli: CommandLine) -> None:
-    ran = cli.json("set", "new_checkout", FLAGCTL_ENV="staging")
-    assert ran["environment"] == "staging"
-
-
 def test_dry_run_shows_and_writes_nothing(cli: CommandLine) -> None:
     revisions, last = cli.installation.revisions(), cli.installation.last_event()
     assert cli.ok("set", "new_checkout", "--env", "prod", "--dry-run") == (
@@ -276,16 +210,6 @@ def test_dry_run_shows_and_writes_nothing(cli: CommandLine) -> None:
     assert (revisions, last) == (cli.installation.revisions(), cli.installation.last_event())
 
 
-def test_if_revision_is_the_environments(cli: CommandLine) -> None:
-    assert cli.fails(6, "set", "new_checkout", "--env", "prod", "--if-revision", 1) == (
-        "error: the revision of prod is 2 now, not 1: it changed meanwhile\n"
-        "hint: look at it again, then repeat with the new number\n"
-    )
-    beyond = cli.fails(6, "set", "new_checkout", "--env", "prod", "--if-revision", 10**30)
-    assert beyond.startswith(f"error: the revision of prod is 2 now, not {10**30}:")
-    assert cli.json("set", "new_checkout", "--env", "prod", "--if-revision", 2)["revision"] == 3
-
-
 def test_if_revision_without_environment_is_the_version(cli: CommandLine) -> None:
     version = cli.json("show", "new_checkout")["version"]
     cli.ok("update", "new_checkout", "--owner", "ann", "--if-revision", version)
@@ -294,118 +218,6 @@ def test_if_revision_without_environment_is_the_version(cli: CommandLine) -> Non
         assert "the version of new_checkout is 2 now, not 1" in said
     assert "(which does not exist) is 0 now" in cli.fails(6, "create", "f", "--if-revision", 3)
     cli.ok("create", "f", "--if-revision", 0)
-
-
-def test_list(cli: CommandLine) -> None:
-    cli.ok("create", "dark_mode", "--tag", "ui", "--owner", "ann")
-    cli.ok("set", "dark_mode", "--env", "dev")
-    lines = cli.ok("list").splitlines()
-    assert lines[0].split() == ["flag", "type", "dev", "staging", "prod", "changed", "description"]
-    assert [line.split() for line in lines[2:]] == [
-        ["dark_mode", "boolean", "on", "off", "off", "now"],
-        ["new_checkout", "boolean", "off", "off", "off", "now", "New", "checkout", "flow"],
-    ]
-    for options in (["--tag", "ui"], ["--owner", "ann"], ["--match", "ark_"]):
-        assert [flag["key"] for flag in cli.json("list", *options)] == ["dark_mode"]
-    for odd in ("%", "a_k", "'", "\\"):
-        assert cli.json("list", "--match", odd) == []
-    assert list(cli.json("list", "--env", "dev")[0]["states"]) == ["dev"]
-    assert list(cli.json("list")[0]) == [
-        *("key", "type", "default", "states", "tags", "owner", "description", "archived"),
-        *("permanent", "expires_at", "expired", "updated_at"),
-    ]
-
-
-def test_list_by_state(layout: CommandLine) -> None:
-    layout.ok("set", "layout", "compact", "--env", "prod")
-    layout.ok("set", "new_checkout", "off", "--env", "dev")
-    layout.ok("create", "standing", "--default", "on")
-
-    def keys(*options: str) -> list[str]:
-        return [flag["key"] for flag in layout.json("list", *options)]
-
-    assert keys("--state", "on", "--env", "prod") == ["layout", "standing"]
-    assert keys("--state", "on", "--env", "dev") == ["standing"]
-    assert keys("--state", "off", "--env", "dev") == ["layout", "new_checkout"]
-    assert keys("--state", "inherit", "--env", "dev") == ["layout", "standing"]
-    assert keys("--state", "on") == ["layout", "standing"]
-    assert keys("--state", "on", "--match", "lay") == ["layout"]
-    assert "'maybe' is no state" in layout.fails(2, "list", "--state", "maybe")
-    assert "there is no environment 'prd'" in layout.fails(5, "list", "--env", "prd")
-
-
-def test_list_by_state_without_environments(cli: CommandLine) -> None:
-    for name in ("dev", "staging", "prod"):
-        cli.ok("env", "delete", name, "--yes")
-    assert cli.json("list", "--state", "on") == cli.json("list", "--state", "inherit") == []
-    assert cli.json("list")[0]["states"] == {}
-
-
-def test_list_page_by_page(layout: CommandLine) -> None:
-    layout.ok("create", "another")
-    ran = layout.run("list", "--limit", 2)
-    assert [line.split()[0] for line in ran.stdout.splitlines()[2:]] == ["another", "layout"]
-    assert ran.stderr == "there are more: --cursor layout\n"
-    assert "new_checkout" in layout.ok("list", "--limit", 2, "--cursor", "layout")
-    keys = [flag["key"] for flag in layout.json("list", "--limit", 1, "--cursor", "another")]
-    assert keys == ["layout"]
-    assert layout.json("list", "--cursor", "zzz") == []
-    found = layout.json("list", "--state", "off", "--limit", 1, "--cursor", "layout")
-    assert [flag["key"] for flag in found] == ["new_checkout"]
-    assert "Invalid value for '--limit'" in layout.fails(2, "list", "--limit", 0)
-
-
-def test_tables_have_relative_times_and_documents_exact_ones(cli: CommandLine) -> None:
-    assert cli.ok("list").splitlines()[2].split()[5] == "now"
-    assert datetime.fromisoformat(cli.json("list")[0]["updated_at"]).tzinfo is not None
-    cli.ok("set", "new_checkout", "--env", "prod")
-    assert cli.ok("show", "new_checkout").splitlines()[-1].split()[-1] == "now"
-
-
-def test_archived_flags_are_listed_when_asked(cli: CommandLine) -> None:
-    cli.ok("archive", "new_checkout")
-    assert cli.json("list") == []
-    ran = cli.run("list")
-    assert (ran.stdout, ran.stderr) == ("", "no flags; `flagctl create KEY` makes one\n")
-    assert "new_checkout (archived)" in cli.ok("list", "--archived")
-
-
-def test_a_pipe_gets_whole_words(cli: CommandLine) -> None:
-    text = "long " * 60
-    cli.ok("update", "new_checkout", "--description", text.strip())
-    assert text.strip() in cli.ok("list")
-
-
-def test_text_from_the_database_cannot_steer_the_terminal(cli: CommandLine) -> None:
-    cli.installation.run(
-        "BEGIN; SELECT flagctl.begin_owner_change('default', NULL, 'raw SQL');"
-        " UPDATE flagctl.environments SET description = E'\\x1b[2Jx'; COMMIT"
-    )
-    assert "\x1b" not in cli.ok("env", "list")
-
-
-def test_show(layout: CommandLine) -> None:
-    layout.ok("set", "layout", "--env", "prod")
-    shown = layout.ok("show", "layout")
-    assert "flag            layout\n" in shown
-    variants = [line.split() for line in shown.splitlines() if '"' in line and "=" not in line]
-    assert sorted(variants) == [
-        ["compact", '"COMPACT"'],
-        ["none", '"NONE"', "when", "off"],
-        ["wide", '"WIDE"', "when", "on"],
-    ]
-    compared = [line.split() for line in shown.partition("environment")[2].splitlines()]
-    assert [compared[0], *compared[2:]] == [
-        ["dev", "staging", "prod"],
-        ["state", "inherit", "inherit", "on"],
-        ["serves", "none", "none", "wide"],
-        ["revision", *map(str, layout.installation.revisions().values())],
-        ["changed", "now"],
-    ]
-    states = layout.json("show", "layout")["environments"]
-    fields = "environment state enabled variant value percent rules updated_at revision"
-    assert [list(state) for state in states] == [fields.split()] * 3
-    assert [state["state"] for state in states] == ["inherit", "inherit", "on"]
 
 
 def test_update(layout: CommandLine) -> None:
@@ -496,8 +308,3 @@ def test_delete_needs_a_word(cli: CommandLine) -> None:
     assert cli.fails(5, "delete", "nope", "--yes").startswith("error: there is no flag 'nope'")
     assert cli.ok("delete", "new_checkout", "--yes").startswith("deleted new_checkout · ")
     assert cli.json("list") == []
-
-
-def test_reasons_reach_the_log(cli: CommandLine) -> None:
-    cli.ok("set", "new_checkout", "--env", "prod", "--reason", "launch – día 1 🚀")
-    assert cli.json("audit", "list", "--limit", 1)[0]["reason"] == "launch – día 1 🚀"

@@ -1,0 +1,84 @@
+"""flagctl set."""
+
+import pytest
+
+from tests.support.command_lines import CommandLine
+
+
+@pytest.fixture
+def cli(cli: CommandLine) -> CommandLine:
+    """With one flag."""
+    cli.ok("create", "new_checkout", "--description", "New checkout flow")
+    return cli
+
+
+def test_set(cli: CommandLine) -> None:
+    assert cli.ok("set", "new_checkout", "--env", "prod") == (
+        "new_checkout is on in prod · revision 3 of prod, audit 6\n"
+    )
+    assert cli.ok("set", "new_checkout", "on", "-e", "prod") == (
+        "new_checkout was already on in prod\n"
+    )
+    assert cli.ok("set", "new_checkout", "off", "--env", "prod") == (
+        "new_checkout is off in prod · revision 4 of prod, audit 7\n"
+    )
+    assert cli.ok("set", "new_checkout", "inherit", "--env", "prod") == (
+        "new_checkout is inherited (off) in prod · revision 5 of prod, audit 8\n"
+    )
+
+
+def test_set_as_json(cli: CommandLine) -> None:
+    expected = {
+        "flag": "new_checkout",
+        "environment": "prod",
+        "enabled": True,
+        "variant": "on",
+        "state": "on",
+        "changed": True,
+        "revision": 3,
+        "revisions": {"prod": 3},
+        "audit_id": 6,
+    }
+    assert cli.json("set", "new_checkout", "--env", "prod") == expected
+    unchanged = {"changed": False, "revisions": {}, "audit_id": None}
+    assert cli.json("set", "new_checkout", "--env", "prod") == expected | unchanged
+
+
+def test_set_serves_a_variant(layout: CommandLine) -> None:
+    assert layout.ok("set", "layout", "compact", "--env", "prod").startswith(
+        "layout is on, serving compact in prod"
+    )
+    listed = next(f for f in layout.json("list") if f["key"] == "layout")
+    assert listed["states"] == {"dev": "off", "staging": "off", "prod": "compact"}
+    assert layout.json("set", "layout", "off", "--env", "prod")["variant"] == "none"
+
+
+def test_set_the_default(cli: CommandLine) -> None:
+    assert cli.ok("set", "new_checkout", "--default").startswith("new_checkout is on by default · ")
+    assert cli.ok("set", "new_checkout", "on", "--default") == (
+        "new_checkout was already on by default\n"
+    )
+    states = cli.json("list")[0]["states"]
+    assert states == {"dev": "on", "staging": "on", "prod": "on"}
+    assert "exclude each other" in cli.fails(2, "set", "new_checkout", "--default", "-e", "dev")
+    assert "on or off" in cli.fails(2, "set", "new_checkout", "inherit", "--default")
+
+
+def test_the_environment_has_a_default(cli: CommandLine) -> None:
+    ran = cli.json("set", "new_checkout", FLAGCTL_ENV="staging")
+    assert ran["environment"] == "staging"
+
+
+def test_if_revision_is_the_environments(cli: CommandLine) -> None:
+    assert cli.fails(6, "set", "new_checkout", "--env", "prod", "--if-revision", 1) == (
+        "error: the revision of prod is 2 now, not 1: it changed meanwhile\n"
+        "hint: look at it again, then repeat with the new number\n"
+    )
+    beyond = cli.fails(6, "set", "new_checkout", "--env", "prod", "--if-revision", 10**30)
+    assert beyond.startswith(f"error: the revision of prod is 2 now, not {10**30}:")
+    assert cli.json("set", "new_checkout", "--env", "prod", "--if-revision", 2)["revision"] == 3
+
+
+def test_reasons_reach_the_log(cli: CommandLine) -> None:
+    cli.ok("set", "new_checkout", "--env", "prod", "--reason", "launch – día 1 🚀")
+    assert cli.json("audit", "list", "--limit", 1)[0]["reason"] == "launch – día 1 🚀"
