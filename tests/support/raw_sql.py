@@ -6,6 +6,7 @@ from typing import Any, LiteralString
 import psycopg
 
 from core.settings import Secret
+from tests.support.installations import Installation
 
 TOKEN_LIFETIME = timedelta(hours=1)
 
@@ -40,3 +41,16 @@ def described(
         return error.sqlstate or "", str(error)
     connection.execute("RELEASE SAVEPOINT attempt")
     return f"{cursor.rowcount} rows", ""
+
+
+def second_organization(installation: Installation) -> None:
+    """Besides the first; what is in its log is `their secret`."""
+    installation.govern("INSERT INTO flagctl.organizations (key, name) VALUES ('two', 'Two')")
+    with installation.connect() as connection:
+        connection.execute(
+            "INSERT INTO flagctl.audit_events SELECT o.id, a.seq + 100, a.change_id, a.occurred_at,"
+            " 'their secret', a.actor_name, a.entity_type, a.entity_id + 1000, a.entity_key,"
+            " a.environment_id, a.environment, a.action, a.before, a.after, a.reason,"
+            " a.client_version FROM flagctl.audit_events a, flagctl.organizations o"
+            " WHERE o.key = 'two' AND a.organization_id <> o.id"
+        )
