@@ -9,9 +9,6 @@ from tests.poolers.pgbouncer import Pooled
 from tests.support.command_lines import CommandLine
 from tests.support.installations import Installation
 
-# `make test-pooler` installs it; elsewhere there is nothing here to collect.
-collect_ignore_glob = [] if pgbouncer.program() else ["test_*.py"]
-
 
 @pytest.fixture
 def pooled(installation: Installation) -> Iterator[Pooled]:

@@ -9,11 +9,16 @@ import pytest
 
 from core.auth.actor import Role
 from core.db import connect
+from tests.poolers import pgbouncer
 from tests.poolers.pgbouncer import Pooled
 from tests.support import raw_sql
 from tests.support.command_lines import CommandLine
 from tests.support.readers import Reader, fill, running, settings_for, switch, wait_for
 from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.skipif(
+    pgbouncer.program() is None, reason="PgBouncer is missing: `make test-pooler` installs it"
+)
 
 
 def client(pooled: Pooled) -> "psycopg.Connection[Any]":
