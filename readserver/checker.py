@@ -4,15 +4,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
+
+import psycopg
 
 from core.errors import FlagctlError
 from core.settings import Secret
 from core.snapshot.load import STATE_SQL, State, state_of
 from readserver import trusted_keys
-from readserver.connections import open_connection
 from readserver.host import Peers
 from readserver.host_answers import Answer
+from readserver.kept_connection import KeptConnection
 from readserver.telemetry import Counts
 from readserver.trusted_keys import TrustedKeys
 
@@ -25,13 +27,11 @@ _log = logging.getLogger(__name__)
 
 
 class Checker:
-    """Two queries for all environments and all workers of the host every `interval` seconds, on a
-    new connection each time.
+    """Two queries for all environments and all workers of the host every `interval` seconds.
 
-    A new connection notices what a kept one does not: a fail-over, a changed address, a password
-    that was taken back. It gives up after half the interval. Nothing else waits for this
-    connection, nor this for anything. The worker that leads asks, and the others learn its answer
-    as if they had asked; what it does not ask in time, one of them does.
+    It gives up after half the interval. Nothing else waits for its connection, nor this for
+    anything. The worker that leads asks, and the others learn its answer as if they had asked; what
+    it does not ask in time, one of them does. Whoever asks keeps the connection until another does.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Checker:
         on_failure: Callable[[], None],
     ) -> None:
         """`keys` are read along, on the same connection."""
-        self._url = url
+        self._connection = KeptConnection(url)
         self._interval = interval
         self._keys = keys
         self._counts = counts
@@ -81,6 +81,8 @@ class Checker:
         if answer.asked_at <= self._learned_at:
             return
         self._learned_at = answer.asked_at
+        if self._is_relieved():
+            self._woken.set()
         self._failed = answer.state is None
         if answer.state is None:
             self._on_failure()
@@ -89,9 +91,17 @@ class Checker:
             self._on_answer(answer.state, answer.asked_at)
 
     async def run(self) -> None:
+        try:
+            await self._run()
+        finally:
+            await self._connection.close()
+
+    async def _run(self) -> None:
         started_at = time.monotonic()
         while True:
-            if (seconds := self._seconds_left(started_at)) > 0:
+            if self._is_relieved():
+                await self._connection.close()
+            elif (seconds := self._seconds_left(started_at)) > 0:
                 await self._rest(seconds)
             elif self._peers.begin_check():
                 try:
@@ -101,6 +111,10 @@ class Checker:
                     self._peers.end_check()
             else:
                 await asyncio.sleep(_PAUSE_WHILE_ANOTHER_ASKS)
+
+    def _is_relieved(self) -> bool:
+        """Whether another worker asked since: one connection is enough for all."""
+        return self._connection.is_open and self._learned_at > self._began_at
 
     def _seconds_left(self, started_at: float) -> float:
         """Until it is this worker's turn to check."""
@@ -139,8 +153,10 @@ class Checker:
         self.learn(answer)
 
     async def _ask(self, asked_at: float) -> Answer:
-        seconds = min(self._interval / 2, _LONGEST_WAIT)
-        async with open_connection(self._url, seconds=seconds) as connection:
+        async def question(connection: psycopg.AsyncConnection[Any]) -> Answer:
             cursor = await connection.execute(STATE_SQL)
             state = state_of(await cursor.fetchall())
             return Answer(asked_at, state, await trusted_keys.read(connection))
+
+        seconds = min(self._interval / 2, _LONGEST_WAIT)
+        return await self._connection.ask(question, seconds=seconds)

@@ -36,13 +36,11 @@ def session_settings(seconds: float) -> sql.Composed:
 
 @asynccontextmanager
 async def open_connection(
-    url: Secret, *, seconds: float, lasting: bool = False
+    url: Secret, *, seconds: float
 ) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-    """An asynchronous connection in autocommit, for at most `seconds` in all.
-
-    `lasting`: the limit is for connecting only. Errors of Postgres come as core.db translates them,
-    a time-out as UnavailableError.
-    """
+    """An asynchronous connection in autocommit, made within so many seconds; a statement takes as
+    long at the most. Errors of Postgres come as core.db translates them, a time-out as
+    UnavailableError."""
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + seconds
     with translated():
@@ -59,11 +57,7 @@ async def open_connection(
         try:
             async with deadline(connection, ends_at - loop.time()):
                 await connection.execute(session_settings(seconds))
-            if lasting:
-                yield connection
-            else:
-                async with deadline(connection, ends_at - loop.time()):
-                    yield connection
+            yield connection
         finally:
             await _close(connection)
 

@@ -39,9 +39,7 @@ class PostgresListener:
         backoff = Backoff()
         while True:
             try:
-                async with open_connection(
-                    self._url, seconds=_CONNECT_SECONDS, lasting=True
-                ) as connection:
+                async with open_connection(self._url, seconds=_CONNECT_SECONDS) as connection:
                     await connection.execute(f"LISTEN {notifications.CHANNEL}")
                     _log.info("listening to Postgres")
                     backoff.reset()

@@ -41,7 +41,7 @@ def change(installation: Installation, number: int) -> int:
 
 
 def test_a_change_costs_two_loads_at_most(installation: Installation, tmp_path: Path) -> None:
-    """Each process is a server: one connection loads, one listens, and one checks now and then."""
+    """Each process is a server: one connection loads, one listens, and one checks."""
     readers.fill(installation)
     environment_id = installation.environment_id("prod")
     settings = readers.settings_for(installation)

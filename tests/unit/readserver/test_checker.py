@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +16,7 @@ from core.snapshot.load import State
 from readserver.checker import Checker
 from readserver.host import Peers
 from readserver.host_answers import Answer
+from readserver.kept_connection import KeptConnection
 from readserver.telemetry import Counts
 from readserver.trusted_keys import TrustedKeys
 
@@ -92,7 +94,7 @@ async def unreachable(_url: Secret, *, seconds: float) -> AsyncIterator[None]:
 
 
 def test_who_follows_checks_what_nobody_checked_and_tells(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("readserver.checker.open_connection", unreachable)
+    monkeypatch.setattr("readserver.kept_connection.open_connection", unreachable)
     peers = asyncio.run(follows(lambda _, counts: counts.failed_checks == 1, fresh=False))
     (answer,) = peers.published
     assert answer.state is None
@@ -119,3 +121,32 @@ async def new_key() -> None:
 
 def test_a_new_key_is_found_by_a_check_that_begins_after_it_is_asked_for() -> None:
     asyncio.run(new_key())
+
+
+def test_who_is_relieved_closes_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it is until its next check."""
+    kept: list[KeptConnection] = []
+
+    async def ask(self: KeptConnection, *_: Any, **__: Any) -> Answer:
+        self._connection = cast("Any", object())
+        kept.append(self)
+        return Answer(made._began_at, state("a"))
+
+    monkeypatch.setattr(KeptConnection, "ask", ask)
+    heard: list[str] = []
+    made = checker(Peers(), heard, Counts())
+
+    async def relieved() -> None:
+        running = asyncio.create_task(made.run())
+        async with asyncio.timeout(10):
+            while not heard:
+                await asyncio.sleep(0)
+            assert kept[0].is_open
+            made.learn(Answer(time.monotonic(), state("b")))
+            while kept[0].is_open:
+                await asyncio.sleep(0)
+        running.cancel()
+
+    asyncio.run(relieved())
+    assert len(kept) == 1
+    assert heard == ["a", "b"]
