@@ -3,7 +3,8 @@
 A request takes it in five steps. Whatever does not fit one of them goes on to the ordinary path
 with its bytes untouched; everything that is refused is refused there.
 
-1. `FastProtocol.data_received`: nothing of this connection is half read or unanswered.
+1. `FastProtocol.data_received`: nothing of this connection is half read or unanswered. Where equal
+   bytes were answered since anything changed, they get the same again, and that is all.
 2. `read_head`: the bytes up to the first blank line are the head of a plain request for a path of
    ours. uvicorn's own parser reads it; equal bytes are read once.
 3. `Lane.answer`: the memo knows its credential. Whoever changes anything empties the memo.
@@ -14,7 +15,7 @@ with its bytes untouched; everything that is refused is refused there.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from time import perf_counter, time
+from time import monotonic, time
 from typing import Any, Final
 
 import httptools
@@ -27,7 +28,7 @@ from readserver.bodies import is_json
 from readserver.conditional import accepts_gzip
 from readserver.context_answers import BULK
 from readserver.endpoints.evaluate import SINGLE, SINGLE_ROUTE, EvaluateEndpoint
-from readserver.fast_path import Memo
+from readserver.fast_path import Memo, Repeat
 from readserver.protocol import (
     HEAD_END,
     LARGEST_HEAD,
@@ -52,6 +53,7 @@ Client = tuple[str, int] | None
 class Head:
     """What the head of a plain request says. `key` is of a single flag, `length` of the body."""
 
+    data: bytes  # all of it
     route: str
     key: str | None
     query: bytes
@@ -74,7 +76,7 @@ def read_head(data: bytes) -> Head | None:
         return None
     finally:
         said.parser = None
-    return said.head(is_get=parser.get_method() == b"GET")
+    return said.head(data, is_get=parser.get_method() == b"GET")
 
 
 class _Said:
@@ -105,7 +107,7 @@ class _Said:
     def on_message_complete(self) -> None:
         self._is_complete = True
 
-    def head(self, *, is_get: bool) -> Head | None:
+    def head(self, data: bytes, *, is_get: bool) -> Head | None:
         one = self._single_values()
         if one is None or self._heads != 1 or not self._stays_open:
             return None
@@ -120,6 +122,7 @@ class _Said:
         if not route or b"#" in query:
             return None
         return Head(
+            data,
             route,
             key,
             query,
@@ -167,15 +170,25 @@ class Lane:
         self._counts = counts
         self._take = limit.take
         self._heads: dict[bytes, Head] = {}
-        self._default_headers: list[Header] | None = None
+        self._repeats = memo.repeats
         self._starts: dict[int, bytes] = {}
+        self.default_headers: list[Header] | None = None
+        self.took = counts.requests.observe
 
     def use(self, default_headers: list[Header]) -> None:
         """uvicorn's headers come first; it makes a new list whenever the date is another."""
-        if default_headers is not self._default_headers:
-            self._default_headers = default_headers
-            lines = rendered(default_headers) if default_headers else b""
-            self._starts = {status: STATUS_LINE[status] + lines for status in (200, 304, 400)}
+        self.default_headers = default_headers
+        lines = rendered(default_headers) if default_headers else b""
+        self._starts = {status: STATUS_LINE[status] + lines for status in (200, 304, 400)}
+
+    def again(self, data: bytes) -> bytes | None:
+        """The whole answer to a request that is known to the byte."""
+        repeat = self._repeats.get(data)
+        if repeat is None or time() >= repeat.expires_at:
+            return None
+        repeat.tally.number += 1
+        repeat.number.value += 1
+        return b"".join((self._starts[repeat.status], repeat.lines, repeat.body))
 
     def head(self, data: bytes) -> Head | None:
         """Remembers what accepted credentials send, and that only: nobody else fills the memory."""
@@ -197,10 +210,6 @@ class Lane:
         except Exception:
             return None  # the ordinary path meets it again, and says what it is
 
-    def took(self, seconds: float, answered: int) -> None:
-        """So many answers together."""
-        self._counts.requests.observe(seconds / answered, answered)
-
     def _is_accepted(self, head: Head) -> bool:
         known = self._evaluating if head.length else self._by_path[head.route]
         return head.credential in known
@@ -217,13 +226,17 @@ class Lane:
             return None
         if entry.limited is not None and not self._may_ask(entry.limited, head, client):
             return None
-        variants.tally.number += 1
-        self._counts.responses[head.route, 200 if head.known is None else 304] += 1
-        if head.known is None:
-            self._counts.memory_hits += 1
-            return b"".join((self._starts[200], answer.lines, answer.body))
-        self._counts.memory_not_modified += 1
-        return self._starts[304] + answer.not_modified_lines
+        status, lines, body = 200, answer.lines, answer.body
+        if head.known is not None:
+            status, lines, body = 304, answer.not_modified_lines, b""
+        tally, number = variants.tally, self._counts.fast[head.route, status]
+        if entry.limited is None:
+            if len(self._repeats) >= _MOST_HEADS:
+                self._repeats.clear()
+            self._repeats[head.data] = Repeat(status, lines, body, entry.expires_at, tally, number)
+        tally.number += 1
+        number.value += 1
+        return b"".join((self._starts[status], lines, body))
 
     def _evaluated(self, head: Head, body: bytes, client: Client) -> bytes | None:
         entry = self._evaluating.get(head.credential)
@@ -250,8 +263,7 @@ class Lane:
                 tally.number += 1
         else:
             status, rest = self._finished(head, admitted, context)
-        self._counts.responses[head.route, status] += 1
-        self._counts.memory_hits += 1
+        self._counts.fast[head.route, status].value += 1
         return self._starts[status] + rest
 
     def _finished(
@@ -293,7 +305,15 @@ class FastProtocol(BoundedProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._is_at_rest():
-            data = self._answer(data)
+            began, lane, state = monotonic(), self._lane, self.server_state
+            if state.default_headers is not lane.default_headers:
+                lane.use(state.default_headers)
+            answer = lane.again(data)
+            if answer is not None:
+                self.transport.write(answer)
+                self._has_answered(1, began)
+                return
+            data = self._answer(data, began)
         if data:
             super().data_received(data)
 
@@ -309,10 +329,15 @@ class FastProtocol(BoundedProtocol):
             and not self.transport.is_closing()
         )
 
-    def _answer(self, data: bytes) -> bytes:
+    def _has_answered(self, answered: int, began: float) -> None:
+        self._count(answered)
+        if self._head_timer is not None:
+            self._stop_head_timer()
+        self._lane.took((self._answered_at - began) / answered, answered)
+
+    def _answer(self, data: bytes, began: float) -> bytes:
         """Answer what `data` begins with, request by request; what is left of it."""
-        began, lane, write = perf_counter(), self._lane, self.transport.write
-        lane.use(self.server_state.default_headers)
+        lane, write = self._lane, self.transport.write
         start = answered = 0
         while not self.flow.write_paused and answered < MOST_UNANSWERED:
             body = data.find(HEAD_END, start) + len(HEAD_END)
@@ -330,10 +355,7 @@ class FastProtocol(BoundedProtocol):
             if start == len(data):
                 break
         if answered:
-            self._count(answered)
-            if self._head_timer is not None:
-                self._stop_head_timer()
-            lane.took(perf_counter() - began, answered)
+            self._has_answered(answered, began)
         rest = data[start:]
         if rest and answered == MOST_UNANSWERED:  # others have their turn
             self._hold(rest)

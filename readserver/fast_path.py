@@ -19,7 +19,8 @@ from readserver.answers import CONFIGS, FLAGS, SNAPSHOT, Variants
 from readserver.conditional import accepts_gzip
 from readserver.provider import Found
 from readserver.rate_limit import ClientLimit
-from readserver.telemetry import Counts
+from readserver.tallies import Tally
+from readserver.telemetry import Counts, Number
 
 SlowPath = Callable[[Scope, Send], Awaitable[None]]
 _MOST_REMEMBERED: Final = 10_000  # credentials for each path
@@ -46,10 +47,24 @@ class Evaluating:
     queries: frozenset[bytes]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Repeat:
+    """What a request got from the fast lane, and what counts it: equal bytes get the same again."""
+
+    status: int
+    lines: bytes  # the headers, but for uvicorn's own
+    body: bytes
+    expires_at: float  # seconds since 1970; infinity without an end
+    tally: Tally
+    number: Number
+
+
 class Memo:
-    """Accepted credentials by path and header bytes. Emptied whenever anything changes."""
+    """Accepted credentials by path and header bytes, and what they were answered. Emptied whenever
+    anything changes."""
 
     def __init__(self) -> None:
+        self.repeats: dict[bytes, Repeat] = {}  # by the request
         self.by_path: dict[str, dict[bytes, Remembered]] = {FLAGS: {}, CONFIGS: {}, SNAPSHOT: {}}
         self.evaluating: dict[bytes, Evaluating] = {}
         self.changes = 0  # how often it was emptied
@@ -71,6 +86,7 @@ class Memo:
 
     def forget(self) -> None:
         self.changes += 1
+        self.repeats.clear()
         self.evaluating.clear()
         for known in self.by_path.values():
             known.clear()
@@ -91,7 +107,7 @@ class FastPath:
         self._by_path = memo.by_path
         self._slow_path = slow_path
         self._app = app
-        self._counts = counts
+        self._fast = counts.fast
         self._observe = counts.requests.observe
         self._take = limit.take
 
@@ -133,13 +149,11 @@ class FastPath:
                 ):
                     entry.variants.tally.number += 1
                     if if_none_match is None:
-                        self._counts.memory_hits += 1
-                        self._counts.responses[path, 200] += 1
+                        self._fast[path, 200].value += 1
                         await send(answer.start)
                         await send(answer.content)
                     else:
-                        self._counts.memory_not_modified += 1
-                        self._counts.responses[path, 304] += 1
+                        self._fast[path, 304].value += 1
                         await send(answer.not_modified)
                         await send(_EMPTY)
                     self._observe(perf_counter() - began)

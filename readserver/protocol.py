@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final, cast
 
 from uvicorn._types import ASGI3Application
@@ -93,7 +94,7 @@ class BoundedProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._answered_at = 0.0  # by the loop's clock
+        self._answered_at = 0.0  # by the monotonic clock
         self._at_work: RequestResponseCycle | None = None  # uvicorn's `cycle` came last
         self._fault: tuple[int, str] | None = None  # what ends it, once all before is answered
         self._held = b""  # what was read, and has to wait until there is room for its answers
@@ -225,7 +226,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _count(self, answered: int) -> None:
         self.server_state.total_requests += answered
-        self._answered_at = self.loop.time()
+        self._answered_at = monotonic()
         if self.timeout_keep_alive_task is None and not self.transport.is_closing():
             self._wait_idle(self.timeout_keep_alive)
 
@@ -239,7 +240,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         if self.transport.is_closing():
             return
-        left = self._answered_at + self.timeout_keep_alive - self.loop.time()
+        left = self._answered_at + self.timeout_keep_alive - monotonic()
         if self._is_answering() or self._head_timer or self._body_timer:
             left = self.timeout_keep_alive  # something else bounds what is begun
         if left > 0:

@@ -1,6 +1,6 @@
 """What the server counts. Plain integers, added to on the event loop; read only for /metrics."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,12 +16,17 @@ from readserver.evaluation_counts import EvaluationCounts
 from readserver.histograms import Histogram
 
 
+@dataclass(slots=True, eq=False)
+class Number:
+    """One that whoever adds to it often can keep at hand."""
+
+    value: int = 0
+
+
 @dataclass(slots=True)
 class Counts:
     """Since the process started."""
 
-    memory_hits: int = 0  # answered by the fast path or the fast lane, but for the next
-    memory_not_modified: int = 0  # the same with 304
     redis_hits: int = 0
     postgres_loads: int = 0
     postgres_failures: int = 0
@@ -41,9 +46,15 @@ class Counts:
     wrong_keys: Counter[str] = field(default_factory=Counter)  # by what is wrong
     notifications: Counter[str] = field(default_factory=Counter)  # by channel
     responses: Counter[tuple[str, int]] = field(default_factory=Counter)  # route, status
+    # The same of the fast path and the fast lane, which answer out of memory alone.
+    fast: defaultdict[tuple[str, int], Number] = field(default_factory=lambda: defaultdict(Number))
     requests: Histogram = field(default_factory=Histogram)
     loads: Histogram = field(default_factory=Histogram)
     evaluations: EvaluationCounts = field(default_factory=lambda: EvaluationCounts(0))
+
+    def all_responses(self) -> Counter[tuple[str, int]]:
+        """Those of either lane, by route and status."""
+        return self.responses + Counter({of: number.value for of, number in self.fast.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +119,7 @@ class Telemetry:
             attribute = {"snapshots_refused": "refused"}.get(name, name)
             yield CounterMetricFamily(f"flagctl_{name}", text, getattr(counts, attribute))
         hits = self._hits()
-        yield _labelled("responses", "Answers", ("path", "status"), counts.responses)
+        yield _labelled("responses", "Answers", ("path", "status"), counts.all_responses())
         yield _labelled("hits", "Where the snapshot of a request came from", ("source",), hits)
         yield GaugeMetricFamily(
             "flagctl_hit_ratio",
@@ -129,7 +140,7 @@ class Telemetry:
 
     def _hits(self) -> Counter[tuple[str, ...]]:
         hits = _single(self._counts.hits)
-        hits["memory",] += self._counts.memory_hits + self._counts.memory_not_modified
+        hits["memory",] += sum(number.value for number in self._counts.fast.values())
         return hits
 
     def _collect_environments(self) -> Iterator[Metric]:

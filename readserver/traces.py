@@ -178,6 +178,9 @@ class TracedLane(Lane):
         super().__init__(*parts)
         self._tracer = tracer
 
+    def again(self, data: bytes) -> bytes | None:  # noqa: ARG002 - each one is a span of its own
+        return None
+
     def answer(self, head: Head, body: bytes, client: Client) -> bytes | None:
         method = "POST" if head.length else "GET"
         request = begin(self._tracer, method, head.route, head.headers)

@@ -153,8 +153,7 @@ def test_no_scope_and_no_task() -> None:
         assert world.protocol.cycle is None
         assert not world.state.tasks
         assert world.state.total_requests == 7
-        assert world.counts.memory_hits == 7
-        assert world.counts.responses == {
+        assert world.counts.all_responses() == {
             ("/ofrep/v1/evaluate/flags/{key}", 200): 2,
             ("/v1/flags", 200): 4,
             ("/v1/configs", 200): 1,
@@ -255,16 +254,46 @@ def test_a_fault_of_ours_is_the_ordinary_paths_to_tell(monkeypatch: pytest.Monke
     on_loop(test)
 
 
-def test_a_change_and_an_expiry_hand_on() -> None:
+def test_a_change_and_an_expiry_hand_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        for request in (GET, ONE):
+            world = World()
+            assert [world.ask(request), world.ask(request)] == [1, 1]
+            world.memo.forget()
+            assert world.ask(request) == 0
+        world = World()
+        world.memo.forget()
+        world.remember(expires_at=100.0)
+        for now, answered in ((99.0, 1), (99.9, 1), (100.0, 0)):
+            monkeypatch.setattr(fast_lane, "time", lambda now=now: now)
+            assert world.ask(GET) == answered
+
+    on_loop(test)
+
+
+def test_equal_bytes_get_the_same_again() -> None:
+    async def test() -> None:
+        etag = PREPARED.answers[FLAGS, KeyKind.SERVER].identity.etag
+        known = GET[:-2] + b"If-None-Match: " + etag + b"\r\n\r\n"
+        world = World()
+        for request in (GET, known, GET.replace(b"flags", b"configs")):
+            assert [world.ask(request) for _ in range(3)] == [1, 1, 1]
+            first, *others = world.transport.written[-3:]
+            assert others == [first, first]
+        assert world.memo.repeats.keys() == {GET, known, GET.replace(b"flags", b"configs")}
+        assert sum(world.counts.all_responses().values()) == world.state.total_requests == 9
+        assert dict(world.counts.requests.buckets())["+Inf"] == 9
+
+    on_loop(test)
+
+
+def test_what_differs_each_time_takes_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         world = World()
-        assert world.ask(GET) == 1
-        world.remember(expires_at=1.0)
-        assert world.ask(GET) == 0
-        world = World()
-        assert world.ask(ONE) == 1
-        world.memo.forget()
-        assert world.ask(ONE) == 0
+        monkeypatch.setattr(fast_lane, "_MOST_HEADS", 3)
+        for number in range(10):
+            assert world.ask(GET.replace(b"Host: x", b"Traceparent: %d" % number)) == 1
+            assert 1 <= len(world.memo.repeats) <= 3
 
     on_loop(test)
 
@@ -281,6 +310,7 @@ def test_a_client_key_takes_one_for_each_answer_and_none_for_what_is_handed_on()
         while world.state.tasks:
             await asyncio.sleep(0)
         assert [world.ask(request) for request in (GET, ONE, GET, GET)] == [1, 1, 1, 0]
+        assert not world.memo.repeats
 
     on_loop(test)
 

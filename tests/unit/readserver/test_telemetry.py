@@ -39,11 +39,16 @@ def test_a_duration_is_in_its_bucket_and_in_those_above() -> None:
 
 
 def test_hits_of_the_fast_path_and_of_the_other_are_one_number() -> None:
-    counts = Counts(memory_hits=5, memory_not_modified=3)
+    counts = Counts()
+    counts.responses["/v1/flags", 200] = 2
+    counts.fast["/v1/flags", 200].value = 5
+    counts.fast["/v1/flags", 304].value = 3
     counts.hits["memory"] += 1
     counts.hits["database"] += 1
     lines = exposed(counts)
     assert 'flagctl_hits_total{source="memory"} 9.0' in lines
+    assert 'flagctl_responses_total{path="/v1/flags",status="200"} 7.0' in lines
+    assert 'flagctl_responses_total{path="/v1/flags",status="304"} 3.0' in lines
     assert "flagctl_hit_ratio 0.9" in lines
     assert "flagctl_hit_ratio 0.0" in exposed(Counts()), "nobody asked yet"
 

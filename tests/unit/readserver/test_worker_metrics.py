@@ -18,7 +18,9 @@ GAUGES = Gauges(
 
 
 def test_each_under_its_number() -> None:
-    board, counts = Board(3), [Counts(memory_hits=5), Counts(memory_hits=7)]
+    board, counts = Board(3), [Counts(), Counts()]
+    counts[0].fast["/v1/flags", 200].value = 5
+    counts[1].fast["/v1/flags", 200].value = 7
     counts[1].responses["/v1/flags", 401] = 2
     shared = [
         Shared(Telemetry(own, lambda: GAUGES), board, index) for index, own in enumerate(counts)
