@@ -15,7 +15,7 @@ Format = Literal["table", "json", "yaml"]
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses, times and ids as JSON can hold them."""
+    """Dataclasses, named tuples, times and ids as JSON can hold them."""
     match value:
         case datetime():
             return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
@@ -25,6 +25,8 @@ def plain(value: Any) -> Any:
             return str(value)  # an enumeration's member as its text, which YAML needs
         case Mapping():
             return {str(key): plain(item) for key, item in value.items()}
+        case tuple() if hasattr(value, "_asdict"):
+            return plain(value._asdict())
         case list() | tuple():
             return [plain(item) for item in value]
         case _ if dataclasses.is_dataclass(value):

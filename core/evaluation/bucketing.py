@@ -4,9 +4,8 @@ The vectors in tests/conformance/bucketing.json never change: whoever changes a 
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import mmh3
 
@@ -23,14 +22,13 @@ _MOST_BUCKETS: Final = 2**32
 
 def modulo_of(document: object) -> int:
     """How many buckets there are."""
-    modulo = document.get("modulo", BUCKETS) if isinstance(document, Mapping) else BUCKETS
+    modulo = document.get("modulo", BUCKETS) if isinstance(document, dict) else BUCKETS
     if type(modulo) is not int or not 1 <= modulo <= _MOST_BUCKETS:
         raise Fault(f"a whole number from 1 to {_MOST_BUCKETS}", "modulo")
     return modulo
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(NamedTuple):
     """By what callers are spread, compiled. `attribute` is the one that counts, if it is one and
     stands in the context itself."""
 
@@ -62,7 +60,7 @@ def compile_bucketing(document: object, salt: str) -> Bucketing:
 def compile_spread(document: object, salt: str) -> Spread:
     """Raises Fault."""
     by = {} if document is None else document
-    if not isinstance(by, Mapping):
+    if not isinstance(by, dict):
         raise Fault("an object that says by what to spread")
     for unknown in sorted(by.keys() - _FIELDS):
         raise Fault(f"unknown; known are {', '.join(sorted(_FIELDS))}", str(unknown))
@@ -83,8 +81,7 @@ def compile_spread(document: object, salt: str) -> Spread:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Choice(Generic[T]):
+class Choice(NamedTuple, Generic[T]):
     """Which of `chosen` the caller's bucket falls to; each has a stretch from its start on."""
 
     spread: Spread
@@ -97,14 +94,15 @@ class Choice(Generic[T]):
         bucket, attribute, prefix = spread.bucket, spread.attribute, spread.prefix
         digest, seed, modulo = mmh3.hash, spread.seed, spread.modulo
 
-        def choose(context: Context) -> T | None:
+        # In quotes: Python makes the type anew whenever it comes by here.
+        def choose(context: Context) -> "T | None":
             number = bucket(context)
             return None if number is None else chosen[bisect_right(starts, number) - 1]
 
         if attribute is None:
             return choose
 
-        def choose_by_one(context: Context) -> T | None:
+        def choose_by_one(context: Context) -> "T | None":
             """The same without a call between."""
             value = context.get(attribute)
             if type(value) is str:

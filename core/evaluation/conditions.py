@@ -57,7 +57,7 @@ def compile_condition(document: object, scope: Scope, depth: int = 0) -> Predica
     """Raises Fault, with the path of what is wrong."""
     if document is True:
         return _always
-    if not isinstance(document, Mapping):
+    if not isinstance(document, dict):
         raise Fault("a condition is true or an object")
     scope.count(1, depth + 1)
     for kind, compile_kind in _KINDS.items():
@@ -72,7 +72,7 @@ def named_segments(document: object) -> set[str]:
     waiting = [document]
     while waiting:
         one = waiting.pop()
-        if isinstance(one, Mapping):
+        if isinstance(one, dict):
             if isinstance(key := one.get("segment"), str):
                 found.add(key)
             waiting.extend(one.values())
@@ -159,10 +159,10 @@ def _attribute(document: Mapping[str, Any], scope: Scope, _depth: int) -> Predic
         hint = closest(name, list(OPERATORS)) if isinstance(name, str) else ""
         raise Fault(f"there is no operator {name!r}" + (f"; {hint}" if hint else ""), "op")
     operand = "values" if name in MANY else "value"
-    wanted = {"attr", "op"} if name in NONE else {"attr", "op", operand}
-    _only(document, *wanted)
-    if missing := wanted - document.keys():
-        raise Fault(f"{name} needs it", missing.pop())
+    wanted = _WITH_NONE if name in NONE else _WITH_MANY if name in MANY else _WITH_ONE
+    if document.keys() != wanted:
+        _only(document, *wanted)
+        raise Fault(f"{name} needs it", min(wanted - document.keys()))
     path = document["attr"]
     try:
         is_deep = len(split_path(path)) > 1
@@ -182,10 +182,15 @@ def _attribute(document: Mapping[str, Any], scope: Scope, _depth: int) -> Predic
 
 
 def _only(document: Mapping[str, Any], *known: str) -> None:
+    if len(document) == 1 == len(known):
+        return  # the usual case: it is there, or nobody would ask
     for unknown in sorted(str(key) for key in document if key not in known):
         raise Fault(f"unknown beside {', '.join(sorted(known))}", unknown)
 
 
+_WITH_NONE: Final = frozenset({"attr", "op"})
+_WITH_ONE: Final = _WITH_NONE | {"value"}
+_WITH_MANY: Final = _WITH_NONE | {"values"}
 _KINDS: Final[Mapping[str, Callable[[Mapping[str, Any], Scope, int], Predicate]]] = {
     "all": _all,
     "any": _any,

@@ -15,8 +15,8 @@ feature from somebody.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from core.evaluation.conditions import Scope, Segment, compile_condition
 from core.evaluation.context import Context
@@ -32,8 +32,7 @@ from core.evaluation.timed_changes import around, has_expired
 Decide = Callable[[Context], Result]
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(NamedTuple):
     """A compiled flag. `constant` is its result where no context can change it."""
 
     ruleset: Ruleset
@@ -155,7 +154,7 @@ class _Compiler:
     def _compile(self, flag: Ruleset) -> Program:
         off = Result(flag.key, flag.variants[flag.off_variant], flag.off_variant, Reason.DISABLED)
         if expired := has_expired(flag.expires_at, self._at):
-            off = replace(off, expired=True)
+            off = off._replace(expired=True)
         if expired or not flag.enabled:
             return Program(flag, lambda _: off, off)
         subject = Subject(flag.key, flag.variants, flag.on_variant, flag.salt)
@@ -182,7 +181,7 @@ def _decision(targeting: Targeting, off: Result) -> tuple[Decide, Result | None,
     if not targeting.rules and constant is not None:
         return (lambda _: constant), constant, None
     steps = tuple((r.when, r.serve.constant, r.serve.choose) for r in targeting.rules)
-    last = constant or replace(off, reason=Reason.ERROR, error=ErrorCode.TARGETING_KEY_MISSING)
+    last = constant or off._replace(reason=Reason.ERROR, error=ErrorCode.TARGETING_KEY_MISSING)
 
     def by_the_rules(context: Context) -> Result:
         for when, result, serve in steps:
@@ -201,7 +200,7 @@ def _decision(targeting: Targeting, off: Result) -> tuple[Decide, Result | None,
 
 def _gated(gates: list[tuple[Requirement, Decide]], decide: Decide, off: Result) -> Decide:
     checks = [
-        (ask, requirement.variants, replace(off, prerequisite=requirement.flag))
+        (ask, requirement.variants, off._replace(prerequisite=requirement.flag))
         for requirement, ask in gates
     ]
 

@@ -7,15 +7,14 @@ place of a call for each rule, which is what most of a bulk answer's time went i
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from core.evaluation.context import Context
 from core.evaluation.result import Result
 from core.evaluation.serves import Serve
 
 
-@dataclass(frozen=True, slots=True)
-class Equality:
+class Equality(NamedTuple):
     """A condition: an attribute that stands in the context itself is this text."""
 
     attribute: str
@@ -24,15 +23,14 @@ class Equality:
 
 def equality(condition: object) -> Equality | None:
     """The condition as one, if it is; it was compiled before, so it is well-formed."""
-    if not isinstance(condition, Mapping) or condition.get("op") != "eq":
+    if not isinstance(condition, dict) or condition.get("op") != "eq":
         return None
     attribute, value = condition["attr"], condition["value"]
     is_one = isinstance(value, str) and "." not in attribute
     return Equality(attribute, value) if is_one else None
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """The rules of a flag: what each text of an attribute serves."""
 
     attribute: str

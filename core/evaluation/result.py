@@ -1,7 +1,7 @@
 """What an evaluation answers, and why."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from core.json_text import JsonValue
 
@@ -24,8 +24,7 @@ class ErrorCode(StrEnum):
     PARSE_ERROR = "PARSE_ERROR"  # stored targeting that this release cannot read
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """The answer for one flag: `value` is the JSON value of `variant`.
 
     Results are made when a flag is compiled, one for each way it can end, and shared by all

@@ -6,8 +6,7 @@ a last result. Flags that ask for the same attributes are columns of one loop wi
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import mmh3
 
@@ -24,8 +23,7 @@ _NO_RULES: Final = Table("", {})
 _MOST_RULES: Final = 20  # each one's result is finished beforehand
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A flag of the usual shape: `choice` spreads by one attribute, with an ASCII salt."""
 
     table: Table

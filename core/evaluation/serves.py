@@ -8,10 +8,9 @@ share keeps whoever was in it. Ranges may leave a gap: whoever falls there is no
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from core.evaluation.bucketing import Bucketing, Choice, compile_spread
 from core.evaluation.context import Context
@@ -25,8 +24,7 @@ _MOST_ARMS: Final = 100
 _LARGEST_WEIGHT: Final = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """A compiled serve: `constant` is its result for everybody, else `choose` decides, whose None
     is: not served. It is `choice` as a function."""
 
@@ -44,7 +42,7 @@ def compile_serve(
     document: object, variants: Mapping[str, Any], salt: str, reason: Reason, finish: Finish
 ) -> Outcome:
     """`reason` is that of a plain variant. Raises Fault."""
-    if not isinstance(document, Mapping) or len(document) != 1:
+    if not isinstance(document, dict) or len(document) != 1:
         raise Fault('an object with "variant" or "split"')
     if "variant" in document:
         return Outcome(finish(_variant(document["variant"], variants), reason))
@@ -66,7 +64,7 @@ def _variant(name: object, variants: Mapping[str, Any]) -> str:
 
 
 def _split(document: object, variants: Mapping[str, Any], salt: str, finish: Finish) -> Outcome:
-    if not isinstance(document, Mapping):
+    if not isinstance(document, dict):
         raise Fault("an object with arms")
     for unknown in sorted(str(key) for key in document if key not in ("by", "arms")):
         raise Fault("unknown beside by, arms", unknown)
@@ -89,10 +87,10 @@ def _split(document: object, variants: Mapping[str, Any], salt: str, finish: Fin
 
 
 def _arm(arm: object, variants: Mapping[str, Any], finish: Finish) -> Result:
-    if not isinstance(arm, Mapping) or len(arm) != 2 or "serve" not in arm:
+    if not isinstance(arm, dict) or len(arm) != 2 or "serve" not in arm:
         raise Fault('an object with "serve" and "weight" or "range"')
     serve = arm["serve"]
-    if not isinstance(serve, Mapping) or serve.keys() != {"variant"}:
+    if not isinstance(serve, dict) or serve.keys() != {"variant"}:
         raise Fault('an object with "variant"', "serve")
     try:
         return finish(_variant(serve["variant"], variants), Reason.SPLIT)

@@ -8,8 +8,7 @@ Compiling it is checking it. `serve` is the default serve; without it, the on va
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from core.evaluation.conditions import Predicate, Scope, compile_condition
 from core.evaluation.equalities import Equality, equality
@@ -22,10 +21,10 @@ _FIELDS: Final = frozenset({"format", "serve", "rules", "requires"})
 _SCHEDULE: Final = "schedule"
 _RULE_FIELDS: Final = frozenset({"id", "description", "when", "serve"})
 _LONGEST_ID: Final = 64
+_UNTOUCHED: Final = {"format": FORMAT}
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """The flag that is compiled: its variants by name, and the salt of its splits."""
 
     key: str
@@ -37,8 +36,7 @@ class Subject:
         return Result(self.key, self.variants[variant], variant, reason, rule)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """A compiled rule."""
 
     id: str
@@ -47,16 +45,14 @@ class Rule:
     equality: Equality | None  # what `when` is, where it is no more than that
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(NamedTuple):
     """Another flag of the environment must serve one of these variants."""
 
     flag: str
     variants: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Targeting:
+class Targeting(NamedTuple):
     """A compiled document."""
 
     rules: tuple[Rule, ...]
@@ -68,15 +64,20 @@ def compile_targeting(document: object, subject: Subject, scope: Scope) -> Targe
     """Raises Fault with the path of what is wrong. None is the document of a flag that was never
     touched here."""
     if document is None:
-        document = {"format": FORMAT}
-    if not isinstance(document, Mapping) or document.get("format") != FORMAT:
+        document = _UNTOUCHED
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise Fault(f"a document of format {FORMAT}")
     if _SCHEDULE in document:
         raise Fault("kept for timed changes, which this release does not have", _SCHEDULE)
-    for unknown in sorted(document.keys() - _FIELDS):
-        raise Fault(f"unknown; known are {', '.join(sorted(_FIELDS))}", str(unknown))
+    _only(document, _FIELDS)
     rules = _rules(document.get("rules", []), subject, scope)
     return Targeting(rules, _default(document, subject, bool(rules)), _requires(document, subject))
+
+
+def _only(document: dict[Any, Any], known: frozenset[str]) -> None:
+    if not document.keys() <= known:
+        unknown = min(map(str, document.keys() - known))
+        raise Fault(f"unknown; known are {', '.join(sorted(known))}", unknown)
 
 
 def _default(document: Mapping[str, Any], subject: Subject, has_rules: bool) -> Outcome:  # noqa: FBT001
@@ -104,10 +105,9 @@ def _rules(documents: object, subject: Subject, scope: Scope) -> tuple[Rule, ...
 
 
 def _rule(document: object, subject: Subject, scope: Scope) -> Rule:
-    if not isinstance(document, Mapping):
+    if not isinstance(document, dict):
         raise Fault("an object with id, when and serve")
-    for unknown in sorted(document.keys() - _RULE_FIELDS):
-        raise Fault(f"unknown; known are {', '.join(sorted(_RULE_FIELDS))}", str(unknown))
+    _only(document, _RULE_FIELDS)
     id_ = document.get("id")
     if not isinstance(id_, str) or not 1 <= len(id_) <= _LONGEST_ID:
         raise Fault(f"a text of 1 to {_LONGEST_ID} characters", "id")
@@ -137,7 +137,7 @@ def _requires(document: Mapping[str, Any], subject: Subject) -> tuple[Requiremen
     found = []
     for index, one in enumerate(wanted):
         where = f"requires[{index}]"
-        if not isinstance(one, Mapping) or one.keys() != {"flag", "variants"}:
+        if not isinstance(one, dict) or one.keys() != {"flag", "variants"}:
             raise Fault("an object with flag and variants", where)
         names = one["variants"]
         if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):

@@ -44,7 +44,7 @@ def agree(flags: list[Ruleset], segments: Any, context: Any, moment: datetime) -
         wanted = naive_evaluator.evaluate(documents, segments, flag.key, context, moment)
         result = engine.evaluate(flag.key, context)
         assert result is not None
-        found = asdict(result)
+        found = result._asdict()
         assert found.pop("value") == flag.variants[wanted.variant]
         assert found == {"key": flag.key, **asdict(wanted)}
 

@@ -71,7 +71,7 @@ def test_answers_change_at_the_named_instants_alone(environment: Any, context: A
         assert engine.changed_at == passed[-1]
     assert passed == sorted({f.expires_at for f in flags if f.expires_at is not None})
     off = [replace(f, enabled=f.enabled and f.expires_at is None, expires_at=None) for f in flags]
-    assert [replace(r, expired=False) for r in engine.evaluate_all(context)] == list(
+    assert [r._replace(expired=False) for r in engine.evaluate_all(context)] == list(
         Engine(off, segments, at=NOW).evaluate_all(context)
     )
 
