@@ -24,6 +24,10 @@ _FAR_EXPONENT = re.compile(
 )  # only a zero has one, and Postgres has no such zero
 
 
+# json.dumps makes one for each call.
+_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 class _Pairs(list[tuple[str, object]]):
     """An object before its keys are checked."""
 
@@ -123,10 +127,9 @@ def _check_text(text: str, place: str, what: str) -> None:
 
 def render(value: JsonValue, *, indent: int | None = None) -> str:
     """The value as JSON text, compact unless `indent` is given."""
-    separators = (",", ":") if indent is None else (",", ": ")
-    return json.dumps(
-        value, ensure_ascii=False, allow_nan=False, indent=indent, separators=separators
-    )
+    if indent is None:
+        return _COMPACT.encode(value)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
 
 
 def render_for_postgres(value: JsonValue) -> str:
