@@ -17,11 +17,13 @@ class Board:
         self._slot = slot
         self._memory = mmap.mmap(-1, workers * slot)
 
-    def write(self, index: int, data: bytes) -> None:
-        """What does not fit is not written."""
-        if _HEADER.size + len(data) <= self._slot:
-            entry = _HEADER.pack(len(data), zlib.crc32(data)) + data
-            self._memory[index * self._slot : index * self._slot + len(entry)] = entry
+    def write(self, index: int, data: bytes) -> bool:
+        """Whether it fits; else nothing is written."""
+        if _HEADER.size + len(data) > self._slot:
+            return False
+        entry = _HEADER.pack(len(data), zlib.crc32(data)) + data
+        self._memory[index * self._slot : index * self._slot + len(entry)] = entry
+        return True
 
     def read(self, index: int) -> bytes | None:
         """None when nothing was written, or is being written all the time."""

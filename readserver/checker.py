@@ -22,6 +22,7 @@ _LEAST_PAUSE: Final = 0.1  # seconds, however often a check is asked for
 _LONGEST_PAUSE_WHILE_LOST: Final = 2.0
 _LONGEST_WAIT: Final = 5.0
 _PAUSE_WHILE_ANOTHER_ASKS: Final = 0.05
+_OLDEST_CONNECTION: Final = 10.0  # when it is asked
 _NEVER: Final = float("-inf")
 _log = logging.getLogger(__name__)
 
@@ -31,7 +32,9 @@ class Checker:
 
     It gives up after half the interval. Nothing else waits for its connection, nor this for
     anything. The worker that leads asks, and the others learn its answer as if they had asked; what
-    it does not ask in time, one of them does. Whoever asks keeps the connection until another does.
+    it does not ask in time, one of them does. Whoever asks keeps the connection until another does,
+    or until it is old: a new one notices what a kept one does not, that a fail-over gave the
+    address to another server, or that a password was taken back.
     """
 
     def __init__(
@@ -149,8 +152,10 @@ class Checker:
             if self._failed:
                 _log.info("Postgres answers again")
         # The others first: what follows here may load, and they know what is true meanwhile.
-        self._peers.publish(answer)
+        is_known = self._peers.publish(answer)
         self.learn(answer)
+        if not is_known or self._connection.age + self._interval > _OLDEST_CONNECTION:
+            await self._connection.close()
 
     async def _ask(self, asked_at: float) -> Answer:
         async def question(connection: psycopg.AsyncConnection[Any]) -> Answer:

@@ -42,7 +42,8 @@ from readserver.telemetry import Counts
 
 _LINES: Final = (b"GET /v1/", b"POST /ofrep/v1/evaluate/flags")  # how requests of ours begin
 _LARGEST_HEAD: Final = 4_096  # bytes
-_MOST_HEADS: Final = 1_000  # that are remembered: 4 MB at the most
+_MOST_FIELDS: Final = 64  # in a head
+_MOST_HEADS: Final = 1_000  # that are remembered: 15 MB at the most, usually less than one
 _AT_MOST_ONCE: Final = (b"accept-encoding", b"if-none-match", b"content-type", b"content-length")
 # Whoever sends one of these expects more than a plain answer.
 _UNUSUAL: Final = (b"origin", b"expect", b"transfer-encoding", b"upgrade")
@@ -135,8 +136,10 @@ class _Said:
 
     def _single_values(self) -> dict[bytes, bytes] | None:
         """The fields that matter here, each with its one value; None when one stands there twice,
-        or one that is unusual at all, or no credential."""
+        or one that is unusual at all, or no credential, or many."""
         found: dict[bytes, bytes] = {}
+        if len(self._headers) > _MOST_FIELDS:
+            return None
         for name, value in self._headers:
             kind = b"credential" if name in CREDENTIAL_HEADERS else name
             if kind in _UNUSUAL or kind in found:
@@ -231,12 +234,15 @@ class Lane:
             status, lines, body = 304, answer.not_modified_lines, b""
         tally, number = variants.tally, self._counts.fast[head.route, status]
         if entry.limited is None:
-            if len(self._repeats) >= _MOST_HEADS:
-                self._repeats.clear()
-            self._repeats[head.data] = Repeat(status, lines, body, entry.expires_at, tally, number)
+            self._remember(head.data, Repeat(status, lines, body, entry.expires_at, tally, number))
         tally.number += 1
         number.value += 1
         return b"".join((self._starts[status], lines, body))
+
+    def _remember(self, data: bytes, repeat: Repeat) -> None:
+        if len(self._repeats) >= _MOST_HEADS:
+            self._repeats.clear()
+        self._repeats[data] = repeat
 
     def _evaluated(self, head: Head, body: bytes, client: Client) -> bytes | None:
         entry = self._evaluating.get(head.credential)

@@ -94,8 +94,9 @@ class Peers:
     def tell_redis(self, *, is_up: bool) -> None:
         """Called as often as Redis is heard from; tells of each change, and once a second."""
 
-    def publish(self, answer: Answer) -> None:
-        """Tell all others what a check found."""
+    def publish(self, answer: Answer) -> bool:  # noqa: ARG002 - nobody listens
+        """Tell all others what a check found. False when it is too much: each asks itself then."""
+        return True
 
 
 class Host:
@@ -184,9 +185,10 @@ class Member(Peers):
             self._redis = is_up, now
             self.tell(RedisSeen(is_up))
 
-    def publish(self, answer: Answer) -> None:
-        self._host.answers.write(self._worker, host_answers.encode(answer))
+    def publish(self, answer: Answer) -> bool:
+        fits = self._host.answers.write(self._worker, host_answers.encode(answer))
         self.tell(Checked(self._worker))
+        return fits
 
     async def _beat(self, hearing: Hearing) -> None:
         """For as long as this worker lives; when it does no more, others take over."""

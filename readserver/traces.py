@@ -35,6 +35,7 @@ from readserver.context_answers import BULK
 from readserver.endpoints.evaluate import SINGLE, SINGLE_ROUTE
 from readserver.evaluations import Evaluations
 from readserver.fast_lane import Client, Head, Lane
+from readserver.fast_path import Repeat
 from readserver.kinds import Kinds
 from readserver.stores.postgres import PostgresStore
 from readserver.stores.redis import RedisStore
@@ -178,8 +179,8 @@ class TracedLane(Lane):
         super().__init__(*parts)
         self._tracer = tracer
 
-    def again(self, data: bytes) -> bytes | None:  # noqa: ARG002 - each one is a span of its own
-        return None
+    def _remember(self, data: bytes, repeat: Repeat) -> None:
+        """Nothing: each request is a span of its own."""
 
     def answer(self, head: Head, body: bytes, client: Client) -> bytes | None:
         method = "POST" if head.length else "GET"

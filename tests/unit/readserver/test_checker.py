@@ -39,8 +39,9 @@ class Follower(Peers):
         self.asked += 1
         return True
 
-    def publish(self, answer: Answer) -> None:
+    def publish(self, answer: Answer) -> bool:
         self.published.append(answer)
+        return True
 
 
 def checker(peers: Peers, heard: list[str], counts: Counts, *, interval: float = 600) -> Checker:
@@ -128,17 +129,17 @@ def test_who_is_relieved_closes_its_connection(monkeypatch: pytest.MonkeyPatch) 
     kept: list[KeptConnection] = []
 
     async def ask(self: KeptConnection, *_: Any, **__: Any) -> Answer:
-        self._connection = cast("Any", object())
+        self._connection, self._opened_at = cast("Any", object()), time.monotonic()
         kept.append(self)
         return Answer(made._began_at, state("a"))
 
     monkeypatch.setattr(KeptConnection, "ask", ask)
     heard: list[str] = []
-    made = checker(Peers(), heard, Counts())
+    made = checker(Peers(), heard, Counts(), interval=9)
 
     async def relieved() -> None:
         running = asyncio.create_task(made.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(5):
             while not heard:
                 await asyncio.sleep(0)
             assert kept[0].is_open

@@ -13,7 +13,7 @@ from core import clock
 from core.auth.api_keys import KeyKind
 from core.evaluation.engine import Engine
 from core.snapshot.document import KeyGrant, Served
-from readserver import fast_lane
+from readserver import fast_lane, protocol
 from readserver.access import Admitted
 from readserver.announcements import Announcements
 from readserver.answers import CONFIGS, FLAGS, prepare
@@ -21,7 +21,7 @@ from readserver.client_address import ClientAddresses
 from readserver.context_answers import BULK
 from readserver.contexts import Bounds
 from readserver.endpoints.evaluate import EvaluateEndpoint
-from readserver.fast_lane import FastProtocol, Lane, fast, read_head
+from readserver.fast_lane import FastProtocol, Head, Lane, fast, read_head
 from readserver.fast_path import Memo, Remembered
 from readserver.protocol import MOST_UNANSWERED, Timeouts
 from readserver.provider import Found
@@ -37,6 +37,8 @@ PROGRAM = Engine(PREPARED.snapshot.served.flags, at=clock.now()).programs["dark_
 GET = b"GET /v1/flags HTTP/1.1\r\nHost: x\r\nAuthorization: key\r\n\r\n"
 POST = b"POST /ofrep/v1/evaluate/flags/dark_mode HTTP/1.1\r\nX-API-Key: key\r\n"
 OTHER = GET.replace(b"flags", b"other")
+ETAG = PREPARED.answers[FLAGS, KeyKind.SERVER].identity.etag
+KNOWN = GET[:-2] + b"If-None-Match: " + ETAG + b"\r\n\r\n"
 ONE = POST + b"Content-Length: 2\r\n\r\n{}"
 KEEP_ALIVE = 0.05
 
@@ -169,10 +171,8 @@ def test_what_it_answers_is_counted() -> None:
         world, evaluations = World(), PREPARED.evaluations[KeyKind.SERVER]
         single, bulk = evaluations.tally(PROGRAM.decide({})), evaluations.bulk_tally
         before = single.number, bulk.number
-        etag = PREPARED.answers[FLAGS, KeyKind.SERVER].identity.etag
-        known = GET[:-2] + b"If-None-Match: " + etag + b"\r\n\r\n"
         configs = GET.replace(b"flags", b"configs")
-        for request in (ONE, ONE * 3, GET, GET * 2, known, configs, ONE):
+        for request in (ONE, ONE * 3, GET, GET * 2, KNOWN, configs, ONE):
             assert world.ask(request) == request.count(b"HTTP/1.1")
         assert (single.number - before[0], bulk.number - before[1]) == (5, 4)
 
@@ -205,6 +205,7 @@ def test_the_date_is_uvicorns() -> None:
         GET.replace(b"Host: x", b'If-None-Match: "x"'),
         GET.replace(b"Host: x", b"X-API-Key: key"),
         GET.replace(b"Host: x", b"X: " + b"x" * 5_000),
+        GET.replace(b"Host: x", b"\r\n".join([b"X: x"] * 64)),
         GET[:-2],
         b"\r\n" + GET,
         POST + b"Content-Length: 3\r\n\r\n{}",
@@ -271,18 +272,75 @@ def test_a_change_and_an_expiry_hand_on(monkeypatch: pytest.MonkeyPatch) -> None
     on_loop(test)
 
 
-def test_equal_bytes_get_the_same_again() -> None:
+def test_equal_bytes_get_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
-        etag = PREPARED.answers[FLAGS, KeyKind.SERVER].identity.etag
-        known = GET[:-2] + b"If-None-Match: " + etag + b"\r\n\r\n"
-        world = World()
-        for request in (GET, known, GET.replace(b"flags", b"configs")):
+        read: list[bytes] = []
+        world, tally = World(), PREPARED.evaluations[KeyKind.SERVER].bulk_tally
+        head = world.lane.head
+
+        def noted(data: bytes) -> Head | None:
+            read.append(data)
+            return head(data)
+
+        monkeypatch.setattr(world.lane, "head", noted)
+        before, configs = tally.number, GET.replace(b"flags", b"configs")
+        for request in (GET, KNOWN, configs):
             assert [world.ask(request) for _ in range(3)] == [1, 1, 1]
             first, *others = world.transport.written[-3:]
             assert others == [first, first]
-        assert world.memo.repeats.keys() == {GET, known, GET.replace(b"flags", b"configs")}
-        assert sum(world.counts.all_responses().values()) == world.state.total_requests == 9
+        assert read == list(world.memo.repeats) == [GET, KNOWN, configs]
+        assert tally.number - before == 6
+        assert world.counts.all_responses() == {(FLAGS, 200): 3, (FLAGS, 304): 3, (CONFIGS, 200): 3}
+        assert world.state.total_requests == 9
         assert dict(world.counts.requests.buckets())["+Inf"] == 9
+        for answer in world.transport.written[3:6]:
+            assert answer.startswith(b"HTTP/1.1 304 ")
+            assert answer.endswith(b"\r\n\r\n")
+            assert b"content-" not in answer
+
+    on_loop(test)
+
+
+@pytest.mark.parametrize("begun", [GET[:9], POST + b"Content-Length: %d\r\n\r\n" % len(GET)])
+def test_known_bytes_that_go_on_with_another_request(begun: bytes) -> None:
+    async def test() -> None:
+        world = World()
+        assert world.ask(GET) == 1
+        assert world.ask(begun) == 0
+        while world.state.tasks:  # answered before its body has come
+            await asyncio.sleep(0)
+        world.transport.written.clear()
+        world.protocol.data_received(GET)
+        assert not any(b"dark_mode" in written for written in world.transport.written)
+
+    on_loop(test)
+
+
+def test_known_bytes_wait_their_turn() -> None:
+    async def test() -> None:
+        world = World()
+        world.ask(GET)
+        world.ask(GET * 40)
+        assert world.ask(GET) == 0, "behind what is held"
+        world = World()
+        world.ask(GET)
+        world.may_answer.clear()
+        world.ask(OTHER)
+        assert world.ask(GET) == 0, "behind an ordinary request"
+        world = World(room=1)
+        assert [world.ask(GET), world.ask(GET)] == [1, 0], "until the peer reads"
+
+    on_loop(test)
+
+
+def test_time_is_by_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        world, clock = World(), iter(range(10))
+        for module in (fast_lane, protocol):
+            monkeypatch.setattr(module, "monotonic", lambda: float(next(clock)))
+        for request, total in ((GET, 1), (GET, 2), (GET * 4, 3)):
+            world.ask(request)
+            assert world.counts.requests.total == total
 
     on_loop(test)
 

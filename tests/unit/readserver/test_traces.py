@@ -69,6 +69,7 @@ def test_the_lane_answers_by_itself_with_a_span() -> None:
     for _ in range(2):  # the second answer is finished already
         assert (world.answer(ONE % b"dark_mode", b"{}") or b"").startswith(b"HTTP/1.1 200")
     assert (world.answer(GET) or b"").startswith(b"HTTP/1.1 200")
+    assert world.lane.again(GET) is None, "the next one is a span of its own"
     assert world.names == ["POST /ofrep/v1/evaluate/flags/{key}"] * 2 + ["GET /v1/flags"]
     first, second, _ = world.exporter.get_finished_spans()
     assert [event.name for event in first.events] == ["feature_flag.evaluation"]
