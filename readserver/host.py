@@ -25,12 +25,14 @@ from readserver.host_messages import (
     Wanted,
     render,
 )
-from readserver.host_signs import BEAT_SECONDS, Signs
+from readserver.host_signs import BEAT_SECONDS, PATIENCE_SECONDS, Signs
 from readserver.tasks import stop, supervise
 
 _ANSWER_BYTES: Final = 4_194_304  # of some 40,000 environments; with more, each worker asks itself
 _MOST_AT_ONCE: Final = 64  # messages; then requests have their turn
-_LATE_SECONDS: Final = 0.2  # for the check: then the next one makes it,
+# For the check: then the next one makes it, which takes one connection more than it should if the
+# leader still has its own,
+_LATE_SECONDS: Final = PATIENCE_SECONDS
 _NEXT_SECONDS: Final = 0.1  # and so much later the one after that
 _REDIS_EVERY_SECONDS: Final = 0.9
 

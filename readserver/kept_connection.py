@@ -13,7 +13,7 @@ from core.errors import FlagctlError
 from core.settings import Secret
 from readserver.connections import deadline, open_connection
 
-_PROOF_SHARE: Final = 0.25  # of the time, in which a kept connection has to show that it is alive
+_PROOF_SHARE: Final = 0.5  # of the time, in which a kept connection has to show that it is alive
 T = TypeVar("T")
 Question = Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]
 
