@@ -5,6 +5,7 @@ Not one read of what is held fails. A write ends with exit code 7, and nothing o
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -104,16 +105,28 @@ def in_recovery(postgres: EmbeddedPostgres, installation: Installation) -> Itera
 
 @contextmanager
 def without_connections(_postgres: EmbeddedPostgres, installation: Installation) -> Iterator[None]:
-    """Somebody has all that there are."""
-    url = installation.admin_url.reveal()
+    """Somebody takes all that there are, and each that gets free: the one that the reader gives up
+    for a new one, too."""
+    url, refusals, stop = installation.admin_url.reveal(), list[str](), threading.Event()
     with ExitStack() as stack:
-        while not (said := refusal(url)):
-            for _ in range(10):
-                with_one = psycopg.connect(url) if not refusal(url) else None
-                if with_one is not None:
-                    stack.callback(with_one.close)
-        assert "remaining connection slots" in said or "too many clients" in said
-        yield
+
+        def take() -> None:
+            while not stop.is_set():
+                try:
+                    stack.callback(psycopg.connect(url).close)
+                except psycopg.OperationalError as error:
+                    refusals.append(str(error))
+                    stop.wait(0.05)
+
+        taking = threading.Thread(target=take)
+        taking.start()
+        try:
+            eventually(lambda: refusals, "there are no more", within=20)
+            assert "remaining connection slots" in refusals[0] or "too many" in refusals[0]
+            yield
+        finally:
+            stop.set()
+            taking.join(20)
 
 
 def refusal(url: str) -> str:
