@@ -146,11 +146,16 @@ class Maker:
 
     def raised(self, block: bytes) -> str:
         """Signed with the private key as it is: only the padded block itself can be wrong."""
-        return self.with_number(pow(int.from_bytes(block), self._exponent, self.n))
+        number, key = int.from_bytes(block), self._numbers
+        # Modulo each prime, then put together: a quarter of the time that modulo n takes.
+        by_p, by_q = pow(number, key.dmp1, key.p), pow(number, key.dmq1, key.q)
+        power = by_q + (by_p - by_q) * key.iqmp % key.p * key.q
+        assert pow(power, PUBLIC_EXPONENT, self.n) == number % self.n
+        return self.with_number(power)
 
     @cached_property
-    def _exponent(self) -> int:
-        return self.private.private_numbers().d
+    def _numbers(self) -> rsa.RSAPrivateNumbers:
+        return self.private.private_numbers()
 
 
 @cache
