@@ -57,15 +57,16 @@ class Ground:
             ),
             *("api_keys", "members", "tokens", "issuers", "issuer_keys"),
         )
-        found = [
-            self.ask(f"SELECT md5(string_agg(t::text, ',' ORDER BY t.id)) FROM flagctl.{t} t")
-            for t in tables
-        ]
-        events = self.ask(
+        queries = [
+            *(
+                f"SELECT md5(string_agg(t::text, ',' ORDER BY t.id)) FROM flagctl.{t} t"
+                for t in tables
+            ),
             "SELECT md5(string_agg(a::text, ',' ORDER BY a.organization_id, a.seq))"
-            " FROM flagctl.audit_events a WHERE action <> 'denied'"
-        )
-        return (*found, events)
+            " FROM flagctl.audit_events a WHERE action <> 'denied'",
+        ]
+        with self.installation.connect() as connection:
+            return tuple(connection.execute(query.encode()).fetchone() for query in queries)
 
 
 def prepare(made: Installation) -> Ground:

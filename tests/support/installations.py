@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -25,6 +26,7 @@ from core.services.tokens import IssuedToken
 from core.sessions import Session
 from core.sessions import session as open_session
 from core.settings import Secret
+from tests.support.kept_connections import KeptConnection
 from tests.support.redis_users import RedisAddresses
 from tests.support.servers import FAST_PASSWORDS
 
@@ -54,12 +56,25 @@ class Database:
         self, query: str, parameters: Any = None, *, login: str = "superuser"
     ) -> list[tuple[Any, ...]]:
         """All rows that a query gives."""
+        if login == "superuser":
+            return self._superuser.execute(query, parameters)
         with self.connect(login) as connection:
             return connection.execute(query.encode(), parameters).fetchall()
 
     def run(self, statement: str, parameters: Any = None, *, login: str = "superuser") -> None:
+        if login == "superuser":
+            self._superuser.execute(statement, parameters)
+            return
         with self.connect(login) as connection:
             connection.execute(statement.encode(), parameters)
+
+    def hang_up(self) -> None:
+        """Before it is cloned or dropped: leave the database."""
+        self._superuser.close()
+
+    @cached_property
+    def _superuser(self) -> KeptConnection:
+        return KeptConnection(self.superuser_url)
 
     def govern(self, *statements: str, parameters: Any = None) -> None:
         """Raw SQL in a change of the owner's, as `flagctl issuer` and `flagctl org` make it."""
@@ -171,28 +186,31 @@ class Cluster:
         self._logins = {f"{self.prefix}_{group}_login": group for group in Group}
         self._databases: list[str] = []
         self._template: Installation | None = None
+        self._server = KeptConnection(Secret(self._url()))
 
     @contextmanager
     def installation(self, template: Installation | None = None) -> Iterator[Installation]:
         """A clone: of another one that nobody is connected to, or of a fresh one."""
         template = template or self._template or self._make_template()
         name = f"{self.prefix}_{token_hex(4)}"
+        template.hang_up()
         # Copying files is as fast as anything here, and steadier: 30 to 50 ms.
         self._run(f"CREATE DATABASE {name} TEMPLATE {template.name} STRATEGY FILE_COPY")
         self._databases.append(name)
         folder = self._folder / name
         shutil.copytree(template.key_folder, folder)
         try:
-            self._allow_connections(name)
             clone = Installation(
                 **self._addresses(name),
                 redis=template.redis,
                 token=template.token,
                 key_folder=folder,
             )
+            self._allow_connections(clone)
             clone.run("UPDATE flagctl.environments SET public_id = left(md5(random()::text), 16)")
             yield clone
         finally:
+            clone.hang_up()
             self._drop(name)
             shutil.rmtree(folder)
 
@@ -201,9 +219,11 @@ class Cluster:
         """A database with the groups' rights and nothing in it, for migrations."""
         name = f"{self.prefix}_{token_hex(4)}"
         self._create(name)
+        made = Database(**self._addresses(name))
         try:
-            yield Database(**self._addresses(name))
+            yield made
         finally:
+            made.hang_up()
             self._drop(name)
 
     def close(self) -> None:
@@ -211,6 +231,7 @@ class Cluster:
             self._drop(name)
         for role in (*self._logins, *(group_name(self.prefix, group) for group in Group)):
             self._run(f"DROP ROLE IF EXISTS {role}")
+        self._server.close()
 
     def _make_template(self) -> Installation:
         name = f"{self.prefix}_template"
@@ -250,11 +271,10 @@ class Cluster:
                     )
                 )
 
-    def _allow_connections(self, name: str) -> None:
+    def _allow_connections(self, clone: Installation) -> None:
         """A clone has the template's rights on schemas and tables, not those on the database."""
-        statements = cluster_statements(self.prefix, name, {})
-        with psycopg.connect(self._url(), autocommit=True) as connection:
-            apply(connection, [s for s in statements if " ON DATABASE " in s.as_string(None)])
+        texts = (s.as_string(None) for s in cluster_statements(self.prefix, clone.name, {}))
+        clone.run("; ".join(text for text in texts if " ON DATABASE " in text))
 
     def _addresses(self, name: str) -> dict[str, Any]:
         urls = {
@@ -277,5 +297,4 @@ class Cluster:
         self._databases.remove(name)
 
     def _run(self, statement: str) -> None:
-        with psycopg.connect(self._url(), autocommit=True) as connection:
-            connection.execute(statement.encode())
+        self._server.execute(statement)

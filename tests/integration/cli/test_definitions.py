@@ -62,7 +62,7 @@ def test_what_was_done_to_functions_and_triggers(cli: CommandLine) -> None:
         assert ran.code == 8
         assert all(line in ran.stdout + ran.stderr for line in expected)
     for finding in definitions.examine(made.owner_url, prefix=made.prefix):
-        made.run(f"SET ROLE {made.prefix}_owner; {finding.mend}")
+        made.run(f"SET ROLE {made.prefix}_owner; {finding.mend}; RESET ROLE")
     assert lines(made) == set()
 
 
