@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import collectors, ofrep_worlds, readers
+from tests.support import collectors, forks, ofrep_worlds, readers
 from tests.support.collectors import Arrived, Collector
 from tests.support.installations import Cluster, Installation
 from tests.support.ofrep_worlds import BULK
@@ -322,17 +322,10 @@ def test_off_it_is_not_imported(installation: Installation, tmp_path: Path, prod
     assert not [m for m in modules if m.startswith(("opentelemetry", "google.protobuf"))]
 
 
-def refused(tmp_path: Path, settings: dict[str, str]) -> str:
-    needed = {"FLAGCTL_READER_DATABASE_URL": "postgresql:///x", "FLAGCTL_TRACES": "on"}
-    done = subprocess.run(
-        [sys.executable, "-m", "readserver"],
-        cwd=tmp_path,
-        env=readers.environ(needed | settings),
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
+TRACED = {"FLAGCTL_READER_DATABASE_URL": "postgresql:///x", "FLAGCTL_TRACES": "on"}
+
+
+def refused(done: "subprocess.CompletedProcess[str]") -> str:
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
     return done.stderr
@@ -340,8 +333,17 @@ def refused(tmp_path: Path, settings: dict[str, str]) -> str:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_without_the_extra(tmp_path: Path, workers: str) -> None:
-    own = beside(tmp_path, BLOCKED)
-    assert refused(tmp_path, own | {"FLAGCTL_WORKERS": workers}) == (
+    own = beside(tmp_path, BLOCKED) | {"FLAGCTL_WORKERS": workers}
+    done = subprocess.run(
+        [sys.executable, "-m", "readserver"],
+        cwd=tmp_path,
+        env=readers.environ(TRACED | own),
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert refused(done) == (
         "readserver: FLAGCTL_TRACES is on, and OpenTelemetry is not installed"
         " (pip install 'flagctl[otel]', or set FLAGCTL_TRACES=off)\n"
     )
@@ -349,5 +351,6 @@ def test_without_the_extra(tmp_path: Path, workers: str) -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_variables_that_opentelemetry_does_not_take(tmp_path: Path, workers: str) -> None:
-    said = refused(tmp_path, {"OTEL_BSP_MAX_QUEUE_SIZE": "-1", "FLAGCTL_WORKERS": workers})
+    own = {"OTEL_BSP_MAX_QUEUE_SIZE": "-1", "FLAGCTL_WORKERS": workers}
+    said = refused(forks.outcome(tmp_path, readers.environ(TRACED | own)))
     assert "OpenTelemetry does not take its variables: max_queue_size must be" in said

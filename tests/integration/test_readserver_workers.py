@@ -2,11 +2,9 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
-from tests.support import readers
+from tests.support import forks, readers
 from tests.support.installations import Installation
 from tests.support.waiting import eventually
 from tests.support.workers import by_worker, is_gone, listening, pids
@@ -55,14 +53,6 @@ def test_what_no_worker_can_do_ends_all(tmp_path: Path) -> None:
         "FLAGCTL_REDIS_URL": "redis://:x@h:port/0",
         "FLAGCTL_WORKERS": str(WORKERS),
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "readserver"],
-        cwd=tmp_path,
-        env=readers.environ(settings),
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
+    done = forks.outcome(tmp_path, readers.environ(settings))
     assert done.returncode == 2
     assert "Redis cannot be read" in done.stderr

@@ -1,7 +1,8 @@
 """Programs that begin where their imports end, forked from a process that has done them.
 
 A suite starts well over a hundred read servers; each is a process of its own all the same, with the
-environment, folder and log that it is given, and runs the program's own `main`.
+environment, folder and log that it is given, and runs the program's own `main`. What is decided
+before (`python -m`, -W, PYTHONIOENCODING) is for tests that start the program as it is typed.
 """
 
 import multiprocessing
@@ -9,9 +10,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import reduction
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Process(Protocol):
@@ -34,10 +37,16 @@ class Fork:
         environ: Mapping[str, str],
         log: Path,
         arguments: Sequence[str] | None = None,
+        *,
+        out: Path | None = None,
+        terminal: int | None = None,
     ) -> None:
+        """What it says goes into `log`, what flagctl prints into `out` if it is given. A `terminal`
+        is its stdin and stderr instead."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["readserver.__main__", "flagctl.main", __name__])
-        given = (str(folder), dict(environ), str(log), arguments)
+        files = (str(log), str(out or log), None if terminal is None else _Inherited(terminal))
+        given = (str(folder), dict(environ), files, arguments)
         self._process = context.Process(target=_run, args=given, daemon=True)
         self._process.start()
         assert self._process.pid is not None
@@ -61,16 +70,59 @@ class Fork:
         self.send_signal(signal.SIGKILL)
 
 
-def _run(folder: str, environ: dict[str, str], log: str, arguments: Sequence[str] | None) -> None:
+def outcome(
+    folder: Path, environ: Mapping[str, str], arguments: Sequence[str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Of one that ends by itself: its exit code, and what it printed and said."""
+    with tempfile.TemporaryDirectory() as kept:
+        out, log = Path(kept, "out"), Path(kept, "log")
+        process = Fork(folder, environ, log, arguments, out=out)
+        try:
+            code = process.wait(60)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(
+            list(arguments or ()), code, out.read_text(), log.read_text()
+        )
+
+
+class _Inherited:
+    """An open file that goes to the new process, where it is a number again."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __reduce__(self) -> tuple[Callable[[Any], int], tuple[Any]]:
+        return _detached, (reduction.DupFd(self._number),)
+
+
+def _detached(sent: Any) -> int:
+    return int(sent.detach())
+
+
+def _run(
+    folder: str,
+    environ: dict[str, str],
+    files: tuple[str, str, int | None],
+    arguments: Sequence[str] | None,
+) -> None:
     from flagctl.main import run  # where both were imported already
     from readserver.__main__ import main
 
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environ)
-    with Path(log).open("ab") as file:
-        os.dup2(file.fileno(), 2)
-        if arguments is not None:
+    log, out, terminal = files
+    if terminal is None:
+        with Path(log).open("ab") as file:
+            os.dup2(file.fileno(), 2)
+    else:
+        os.dup2(terminal, 0)
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - multiprocessing took it away
+    if arguments is not None or out != log:
+        with Path(out).open("ab") as file:
             os.dup2(file.fileno(), 1)
     if arguments is None:
         sys.exit(main())

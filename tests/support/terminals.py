@@ -3,17 +3,14 @@
 import os
 import pty
 import select
-import subprocess
-import sys
+import tempfile
 import termios
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support.command_lines import Ran
-
-# A checkout that is not the installed one is tested with PYTHONPATH.
-_SAME_CODE = {"PYTHONPATH": path} if (path := os.environ.get("PYTHONPATH")) else {}
+from tests.support.forks import Fork
 
 
 def on_a_terminal(
@@ -32,23 +29,18 @@ def on_a_terminal(
     attributes = termios.tcgetattr(theirs)
     attributes[3] = attributes[3] | termios.ECHO if echo else attributes[3] & ~termios.ECHO
     termios.tcsetattr(theirs, termios.TCSANOW, attributes)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "flagctl", *arguments],
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        env={"PATH": os.environ["PATH"], "TERM": "xterm", **_SAME_CODE, **environ},
-        cwd=folder,
-    )
-    os.close(theirs)
-    try:
-        shown = _converse(ours, list(answers))
-        stdout, _ = process.communicate(timeout=20)
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-    return Ran(process.returncode, stdout.decode(), shown.replace("\r\n", "\n"))
+    own = {"PATH": os.environ["PATH"], "TERM": "xterm", **environ}
+    with tempfile.TemporaryDirectory() as kept:
+        out = Path(kept, "out")
+        process = Fork(folder, own, Path(kept, "log"), arguments, out=out, terminal=theirs)
+        os.close(theirs)
+        try:
+            shown = _converse(ours, list(answers))
+            code = process.wait(20)
+        finally:
+            process.kill()
+            os.close(ours)
+        return Ran(code, out.read_text(), shown.replace("\r\n", "\n"))
 
 
 def _converse(terminal: int, answers: list[str]) -> str:
