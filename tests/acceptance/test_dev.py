@@ -3,9 +3,13 @@
 import json
 import signal
 import socket
+import subprocess
 import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from urllib.request import Request, urlopen
 
 import pytest
@@ -14,7 +18,8 @@ import redis
 from core.cache import acl
 from core.notifications import CHANNEL
 from flagctl.embedded.process_table import is_alive
-from tests.support.developments import launched, running
+from tests.support import forks
+from tests.support.developments import Development, clean_environ, free_port, launched, running
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(
@@ -31,17 +36,43 @@ OF_THE_DEVELOPER = {
 }
 
 
-def test_the_data_stays(tmp_path: Path) -> None:
-    """Ctrl-C, then kill -9, then a closed terminal: each time the next start finds everything."""
-    folder = tmp_path / "project"
-    with running(folder) as dev:
+@dataclass(frozen=True)
+class FirstRun:
+    """The first one in a folder, which made the installation; Ctrl-C has ended it."""
+
+    dev: Development
+    key: str
+    pids: list[int]
+
+    def copied_to(self, folder: Path) -> Path:
+        """As Postgres's account may read it: with owners and modes."""
+        subprocess.run(["cp", "-a", self.dev.folder, folder], check=True)
+        return folder
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
+    with running(tmp_path_factory.mktemp("first") / "project") as dev:
         dev.flagctl("create", "kept")
-        key = dev.key
-        pids = dev.stop(signal.SIGINT)
-        assert dev.process.returncode == 0
-        assert len(pids) > 3
-        assert dev.err.read_text().endswith("stopped; the data stays in .flagctl/\n")
-        assert "Traceback" not in dev.err.read_text()
+        return FirstRun(dev, dev.key, dev.stop(signal.SIGINT))
+
+
+def refused(
+    folder: Path, port: int | None = None, settings: Mapping[str, str] = MappingProxyType({})
+) -> "subprocess.CompletedProcess[str]":
+    """What it says when it does not start, and its exit code."""
+    environ = {**clean_environ(folder.with_name("home")), **settings}
+    return forks.outcome(folder, environ, ["dev", "--port", str(port or free_port())])
+
+
+def test_the_data_stays(first: FirstRun, tmp_path: Path) -> None:
+    """Ctrl-C, then kill -9, then a closed terminal: each time the next start finds everything."""
+    dev, key = first.dev, first.key
+    assert dev.process.returncode == 0
+    assert len(first.pids) > 3
+    assert dev.err.read_text().endswith("stopped; the data stays in .flagctl/\n")
+    assert "Traceback" not in dev.err.read_text()
+    folder = first.copied_to(tmp_path / "project")
     with running(folder, dev.port) as dev:
         assert dev.key == key
         assert dev.get("/v1/flags", key) == (200, {"dark_mode": False, "kept": False})
@@ -83,38 +114,37 @@ def test_an_older_folder_starts_and_redis_knows_the_two_users_only(tmp_path: Pat
     assert (folder / ".flagctl" / "secrets.json").read_text() == before
 
 
-def test_a_lost_config_is_written_again(tmp_path: Path) -> None:
-    folder = tmp_path / "project"
-    with running(folder) as dev:
-        old = dev.key
-        dev.stop()
+def test_a_lost_config_is_written_again(first: FirstRun, tmp_path: Path) -> None:
+    folder = first.copied_to(tmp_path / "project")
     (folder / ".flagctl" / "config.toml").unlink()
     with running(folder) as dev:
-        assert dev.key != old
+        assert dev.key != first.key
         assert dev.get("/v1/flags", dev.key)[0] == 200
-        assert dev.get("/v1/flags", old)[0] == 401
+        assert dev.get("/v1/flags", first.key)[0] == 401
         assert json.loads(dev.flagctl("key", "list", "-o", "json"))[0]["name"] == "demo"
 
 
-def test_two_in_one_folder(tmp_path: Path) -> None:
-    with running(tmp_path / "project") as dev:
-        with launched(dev.folder) as second:
-            assert second.process.wait(60) == 7
-        assert second.out.read_text() == ""
-        said = second.err.read_text()
-        assert "is in use by another flagctl" in said
-        assert "hint: Stop the other `flagctl dev` of this directory first." in said
+def test_two_in_one_folder(first: FirstRun, tmp_path: Path) -> None:
+    with running(first.copied_to(tmp_path / "project")) as dev:
+        second = refused(dev.folder)
+        assert second.returncode == 7
+        assert second.stdout == ""
+        assert "is in use by another flagctl" in second.stderr
+        assert "hint: Stop the other `flagctl dev` of this directory first." in second.stderr
         assert dev.get("/v1/flags", dev.key)[0] == 200
 
 
 def test_a_setting_that_the_read_server_would_not_take(tmp_path: Path) -> None:
-    with launched(tmp_path / "project", settings={"FLAGCTL_CLIENT_RATE": "many"}) as dev:
-        assert dev.process.wait(60) == 2
-    assert "client_rate in the environment: it is a number of requests" in dev.err.read_text()
-    assert list(dev.folder.iterdir()) == []
+    folder = tmp_path / "project"
+    folder.mkdir()
+    said = refused(folder, settings={"FLAGCTL_CLIENT_RATE": "many"})
+    assert said.returncode == 2
+    assert "client_rate in the environment: it is a number of requests" in said.stderr
+    assert list(folder.iterdir()) == []
 
 
 def test_a_port_in_use(tmp_path: Path) -> None:
+    """The program as it is typed: the other refusals are of forks that have its imports."""
     folder = tmp_path / "project"
     folder.mkdir()
     with (
@@ -146,6 +176,6 @@ def test_damaged_secrets(tmp_path: Path, content: str) -> None:
     folder = tmp_path / "project"
     (folder / ".flagctl").mkdir(parents=True)
     (folder / ".flagctl" / "secrets.json").write_text(content)
-    with launched(folder) as dev:
-        assert dev.process.wait(60) == 2
-    assert f"{folder}/.flagctl/secrets.json is damaged\nhint: remove " in dev.err.read_text()
+    said = refused(folder)
+    assert said.returncode == 2
+    assert f"{folder}/.flagctl/secrets.json is damaged\nhint: remove " in said.stderr
