@@ -104,7 +104,8 @@ def test_without_any_message_the_check_of_one_is_for_all(
     installation: Installation, prod: Prod, tmp_path: Path
 ) -> None:
     deaf = {"FLAGCTL_REDIS_URL": "", "FLAGCTL_LISTEN_DATABASE_URL": outages.elsewhere(installation)}
-    count, settings = 3, readers.settings_for(installation, redis=False) | deaf
+    own = deaf | {"FLAGCTL_CHECK_INTERVAL": "0.5"}
+    count, settings = 3, readers.settings_for(installation, redis=False) | own
     with readers.running(tmp_path, settings | {"FLAGCTL_WORKERS": str(count)}) as reader:
         eventually(lambda: workers.listening(reader) == count, "all answer")
         workers.all_hold(reader, prod.server_key, count)
@@ -173,7 +174,9 @@ def test_the_check_is_made_while_the_leader_is_stopped(
 ) -> None:
     """Every message is lost as well."""
     deaf = {"FLAGCTL_LISTEN_DATABASE_URL": outages.elsewhere(installation), "FLAGCTL_WORKERS": "2"}
-    settings = readers.settings_for(installation, redis=False) | deaf
+    settings = (
+        readers.settings_for(installation, redis=False) | deaf | {"FLAGCTL_CHECK_INTERVAL": "0.5"}
+    )
     with readers.running(tmp_path, settings) as reader:
         eventually(lambda: workers.listening(reader) == 2, "both answer")
         workers.all_hold(reader, prod.server_key, 2)
