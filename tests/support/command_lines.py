@@ -1,21 +1,17 @@
 """The command line under test: in this process, with every output searched for secrets."""
 
-import functools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from unittest import mock
 from urllib.parse import unquote, urlsplit
 
 from typer.testing import CliRunner
 
 from core.settings import Secret
-from flagctl import catalog, main
+from flagctl.main import app
+from tests.support.commands import loaded_once
 from tests.support.installations import Installation
-
-# As a process loads a command: once. Typer needs 20 ms for one that has others below it.
-_load = functools.cache(catalog.load)
 
 
 @dataclass(frozen=True)
@@ -50,8 +46,8 @@ class CommandLine:
         """Run it. `settings` are environment variables for this once; "" takes one away."""
         environ = {**self.environ, **settings}
         words = [str(argument) for argument in arguments]
-        with mock.patch.object(main, "load", _load):
-            result = self.runner.invoke(main.app, words, input=stdin, env=environ)
+        with loaded_once():
+            result = self.runner.invoke(app, words, input=stdin, env=environ)
         ran = Ran(result.exit_code, result.stdout, result.stderr)
         if not isinstance(result.exception, SystemExit | None):
             raise result.exception

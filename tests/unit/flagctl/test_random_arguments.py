@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from flagctl.main import app
-from tests.support.commands import commands
+from tests.support.commands import commands, loaded_once
 
 # What would run for ever, or write into somebody's shell.
 _LEFT_OUT = {"dev", "serve"}
@@ -38,7 +38,8 @@ def _away_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(arguments: list[str], **environ: str) -> None:
-    result = CliRunner().invoke(app, arguments, input="", env=environ)
+    with loaded_once():
+        result = CliRunner().invoke(app, arguments, input="", env=environ)
     assert result.exit_code in range(10), arguments
     assert result.exit_code != 1, (arguments, result.stderr)
     assert isinstance(result.exception, SystemExit | None), arguments
@@ -77,5 +78,7 @@ def test_completion_of_half_a_line(arguments: list[str], shell: str) -> None:
     ]
     asked = {"COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)}
     asked |= {"_FLAGCTL_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": " ".join(words)}
-    result = CliRunner().invoke(app, [], env={**asked, "_TYPER_COMPLETE_FISH_ACTION": "get-args"})
+    asked |= {"_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    with loaded_once():
+        result = CliRunner().invoke(app, [], env=asked)
     assert (result.exit_code, result.stderr) == (0, ""), words
