@@ -1,5 +1,6 @@
 """flagctl usage: what readers counted, for people and for scripts."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -10,14 +11,21 @@ from core import clock
 from core.auth.api_keys import KeyKind
 from core.cache import keys, usage
 from tests.support.command_lines import CommandLine
+from tests.support.installations import Cluster
 from tests.support.usage import add
 
 AWAY = "redis://127.0.0.1:1/0"
 HEAD = ["environment", "since", "counted_since", "bulk_answers"]
 
 
-@pytest.fixture
-def shop(cli: CommandLine) -> CommandLine:
+@pytest.fixture(scope="module")
+def shop(cluster: Cluster) -> Iterator[CommandLine]:
+    """For the tests that only look."""
+    with cluster.installation() as installation:
+        yield filled(CommandLine(installation, installation.environ()))
+
+
+def filled(cli: CommandLine) -> CommandLine:
     """Three flags and an archived one, two of them asked for."""
     for key in ("checkout", "search", "idle", "old"):
         cli.ok("create", key)
@@ -109,7 +117,8 @@ def test_a_viewer_may_look(shop: CommandLine) -> None:
     assert viewer.json("usage", "--env", "prod")["bulk_answers"]["server"] == 12
 
 
-def test_garbage_does_not_show(shop: CommandLine) -> None:
+def test_garbage_does_not_show(cli: CommandLine) -> None:
+    shop = filled(cli)
     today = keys.usage_key(shop.installation.environment_id("prod"), clock.now().date())
     with redis.Redis.from_url(shop.installation.redis.administrator.reveal()) as raw:
         strange: dict[Any, Any] = {
