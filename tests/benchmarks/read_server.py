@@ -2,9 +2,10 @@
 
 Usage: python -m tests.benchmarks.read_server [--seconds 4] [--rounds 5]
 
-Every server runs on core 0 and wrk on core 1, by turns in one run; what counts is the ratio of two
-medians. The yardsticks are nginx with the same bytes in a file, and a bare ASGI callable that sends
-them under uvicorn, uvloop and httptools.
+Every server runs on core 0 and wrk on core 1, by turns in one run; what counts is the median of the
+rounds' ratios, with what is compared asked right after each other. The yardsticks are nginx with
+the same bytes in a file, and a bare ASGI callable that sends them under uvicorn, uvloop and
+httptools.
 """
 
 import argparse
@@ -12,10 +13,11 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 from tests.benchmarks import bare_server, load, nginx
@@ -59,14 +61,15 @@ def _targets(small: Installation, large: Installation, folder: Path) -> Iterator
         assert answer.headers["x-cache"] == "memory"
         sent = {"Authorization": key}
         found = {"GET": _flags(fast, sent)}
+        found["304"] = _flags(fast, {**sent, "If-None-Match": answer.headers["etag"]})
+        found["GET, 8 connections"] = _flags(fast, sent, connections=8)
         if nginx.is_installed():
-            found["nginx"] = Target(*stack.enter_context(nginx.running(answer, folder)), {})
-            found["nginx, 8 connections"] = replace(found["nginx"], connections=8)
+            served = Target(*stack.enter_context(nginx.running(answer, folder)), {})
+            found["nginx, 8 connections"] = replace(served, connections=8)
+            found = {"nginx": served, **found}
         bare = stack.enter_context(bare_server.running(answer, folder))
         found["bare ASGI"] = Target(*bare, sent)
         found["GET through ASGI"] = _flags(plain, sent)
-        found["304"] = _flags(fast, {**sent, "If-None-Match": answer.headers["etag"]})
-        found["GET, 8 connections"] = _flags(fast, sent, connections=8)
         third, sent = reader(large), {"Authorization": add_key(large, "prod")}
         bulk, pid = f"http://127.0.0.1:{third.port}{BULK}", third.process.pid
         found["OFREP, one flag"] = Target(f"{bulk}/{FLAG}", pid, sent, users=True)
@@ -93,15 +96,19 @@ def measure(*, rounds: int, seconds: int) -> dict[str, Any]:
             taken = load.by_turns(targets, script, rounds=rounds, seconds=seconds)
         medians = {name: load.median(loads) for name, loads in taken.items()}
         result: dict[str, Any] = {"loads": {name: asdict(m) for name, m in medians.items()}}
-        result["ratios"] = ratios(medians, lambda load: load.requests_per_second)
-        result["cpu_ratios"] = ratios(medians, lambda load: 1 / load.cpu)
+        result["ratios"] = ratios(taken, lambda load: load.requests_per_second)
+        result["cpu_ratios"] = ratios(taken, lambda load: 1 / load.cpu)
         return result | _visible(small, folder)
 
 
-def ratios(medians: Mapping[str, Load], speed: Callable[[Load], float]) -> dict[str, float | None]:
-    """None for what has no yardstick here."""
+def ratios(
+    taken: Mapping[str, Sequence[Load]], speed: Callable[[Load], float]
+) -> dict[str, float | None]:
+    """The median of the rounds' ratios; None for what has no yardstick here."""
     return {
-        name: round(speed(medians[a]) / speed(medians[b]), 3) if b in medians else None
+        name: round(median(speed(x) / speed(y) for x, y in zip(taken[a], taken[b], strict=True)), 3)
+        if b in taken
+        else None
         for name, (a, b, _) in COMPARED.items()
     }
 
