@@ -132,6 +132,34 @@ def test_a_forgotten_one_leaves_time_for_a_new_one(
         on(installation, test, url=url)
 
 
+def test_a_server_that_falls_silent_after_the_login_is_given_up_too(
+    installation: Installation, tmp_path: Path
+) -> None:
+    with proxies.before_postgres(installation.reader_url.reveal(), tmp_path) as (proxy, url):
+        sent, silent_from = list[str](), 1_000
+
+        def watch(moment: str) -> bool:
+            sent.append(moment)
+            proxy.is_silent = sent.count("before") >= silent_from
+            return True
+
+        async def test(kept: KeptConnection) -> None:
+            nonlocal silent_from
+            await kept.ask(backend, seconds=_LONG)
+            await kept.close()
+            silent_from = sent.count("before") - 2  # what it is told before question and farewell
+            sent.clear()
+            began = time.monotonic()
+            with pytest.raises(UnavailableError):
+                await kept.ask(backend, seconds=0.5)
+            assert 0.4 < time.monotonic() - began < _LONG / 2
+            assert sent.count("before") == silent_from
+            proxy.hang_up()
+
+        proxy.watch = watch
+        on(installation, test, url=url)
+
+
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_a_loop_that_stands_still_is_no_fault_of_postgres(
     installation: Installation, loop: Callable[[], asyncio.AbstractEventLoop]
