@@ -336,7 +336,7 @@ class FastProtocol(BoundedProtocol):
         )
 
     def _has_answered(self, answered: int, began: float) -> None:
-        self._count(answered)
+        self._count(answered)  # and notes when
         if self._head_timer is not None:
             self._stop_head_timer()
         self._lane.took((self._answered_at - began) / answered, answered)

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 import mmh3
 
 from core.evaluation.context import TARGETING_KEY, Context, Getter, getter
-from core.evaluation.faults import Fault
+from core.evaluation.faults import Fault, refuse_unknown
 from core.evaluation.numbers import text_of
 from core.evaluation.shares import BUCKETS
 
@@ -62,8 +62,7 @@ def compile_spread(document: object, salt: str) -> Spread:
     by = {} if document is None else document
     if not isinstance(by, dict):
         raise Fault("an object that says by what to spread")
-    for unknown in sorted(by.keys() - _FIELDS):
-        raise Fault(f"unknown; known are {', '.join(sorted(_FIELDS))}", str(unknown))
+    refuse_unknown(by, _FIELDS)
     own_salt, seed, modulo = by.get("salt", salt), by.get("seed", 0), modulo_of(by)
     if not isinstance(own_salt, str):
         raise Fault("a text", "salt")

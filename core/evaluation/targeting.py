@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from core.evaluation.conditions import Predicate, Scope, compile_condition
 from core.evaluation.equalities import Equality, equality
-from core.evaluation.faults import Fault
+from core.evaluation.faults import Fault, refuse_unknown
 from core.evaluation.result import Reason, Result
 from core.evaluation.serves import Outcome, compile_serve
 
@@ -69,15 +69,9 @@ def compile_targeting(document: object, subject: Subject, scope: Scope) -> Targe
         raise Fault(f"a document of format {FORMAT}")
     if _SCHEDULE in document:
         raise Fault("kept for timed changes, which this release does not have", _SCHEDULE)
-    _only(document, _FIELDS)
+    refuse_unknown(document, _FIELDS)
     rules = _rules(document.get("rules", []), subject, scope)
     return Targeting(rules, _default(document, subject, bool(rules)), _requires(document, subject))
-
-
-def _only(document: dict[Any, Any], known: frozenset[str]) -> None:
-    if not document.keys() <= known:
-        unknown = min(map(str, document.keys() - known))
-        raise Fault(f"unknown; known are {', '.join(sorted(known))}", unknown)
 
 
 def _default(document: Mapping[str, Any], subject: Subject, has_rules: bool) -> Outcome:  # noqa: FBT001
@@ -107,7 +101,7 @@ def _rules(documents: object, subject: Subject, scope: Scope) -> tuple[Rule, ...
 def _rule(document: object, subject: Subject, scope: Scope) -> Rule:
     if not isinstance(document, dict):
         raise Fault("an object with id, when and serve")
-    _only(document, _RULE_FIELDS)
+    refuse_unknown(document, _RULE_FIELDS)
     id_ = document.get("id")
     if not isinstance(id_, str) or not 1 <= len(id_) <= _LONGEST_ID:
         raise Fault(f"a text of 1 to {_LONGEST_ID} characters", "id")
