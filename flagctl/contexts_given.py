@@ -3,44 +3,46 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from core import json_text
 from core.errors import InvalidInputError
 from core.evaluation.context import TARGETING_KEY, split_path
+from core.evaluation.context_json import ContextError, UnreadableError, check, read
 from core.evaluation.faults import Fault
+
+_DEEPEST: Final = 64  # a server's bound is a setting, and less unless it is set
 
 
 def context_of(pairs: list[str] | None, file: str | None, key: str | None) -> dict[str, Any]:
     """Later ones win: the file, then --context, then --targeting-key. Raises InvalidInputError."""
-    context = _object(_read(file), what=f"the context in {file}") if file is not None else {}
+    context = _object(_read(file), f"the context in {file}") if file is not None else {}
     for pair in pairs or []:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise InvalidInputError(f"{pair!r} is no attribute", hint="--context NAME=VALUE")
-        _put(context, name, _value(value))
+        _put(context, name, _value(value, name))
     if key is not None:
         context[TARGETING_KEY] = key
     return context
 
 
-def lines_of(file: str) -> list[str]:
+def lines_of(file: str) -> list[bytes]:
     """The lines of a file; - is stdin. Raises InvalidInputError."""
-    return _read(file).splitlines()
+    return _read(file).split(b"\n")
 
 
-def contexts_in(lines: list[str], file: str) -> Iterator[dict[str, Any]]:
+def contexts_in(lines: list[bytes], file: str) -> Iterator[dict[str, Any]]:
     """Each of its lines, as JSON. Raises InvalidInputError that names the line."""
     for number, line in enumerate(lines, 1):
         if line.strip():
-            yield _object(line, what=f"line {number} of {file}")
+            yield _object(line, f"line {number} of {file}")
 
 
-def _value(text: str) -> Any:
-    """As JSON where it parses as JSON, else text."""
+def _value(text: str, name: str) -> Any:
+    """As JSON where it is JSON, else text."""
     try:
-        return json_text.parse(text)
-    except InvalidInputError:
+        return _checked(text.encode(), name)
+    except UnreadableError:
         return text
 
 
@@ -58,19 +60,28 @@ def _put(context: dict[str, Any], name: str, value: Any) -> None:
     context[last] = value
 
 
-def _object(text: str, *, what: str) -> dict[str, Any]:
-    found = json_text.parse(text, what=what)
+def _object(text: bytes, what: str) -> dict[str, Any]:
+    try:
+        found = _checked(text, what)
+    except UnreadableError as error:
+        raise InvalidInputError(str(error)) from None
     if not isinstance(found, dict):
         raise InvalidInputError(f"{what} is no JSON object")
     return found
 
 
-def _read(file: str) -> str:
+def _checked(text: bytes, what: str) -> Any:
+    """Raises UnreadableError, which `--context` takes for text, and InvalidInputError."""
     try:
-        if file == "-":
-            return sys.stdin.buffer.read().decode()
-        return Path(file).read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InvalidInputError(f"{file} is not UTF-8") from None
+        value = read(text, what)
+        check(value, "$", _DEEPEST)
+    except ContextError as error:
+        raise InvalidInputError(f"{what}: {error}") from None
+    return value
+
+
+def _read(file: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise InvalidInputError(f"{file} cannot be read: {error.strerror}") from None

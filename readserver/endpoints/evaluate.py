@@ -9,6 +9,7 @@ from typing import Any, Final
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from core.evaluation.context_json import ContextError, UnreadableError
 from core.evaluation.result import ErrorCode, Result
 from readserver import auth, context_answers, queries
 from readserver.access import Admitted, admit, caught_up, joined, staleness
@@ -17,7 +18,7 @@ from readserver.answers import FLAGS, Header
 from readserver.bodies import read_json
 from readserver.conditional import accepts_gzip, matches
 from readserver.context_answers import BULK, packed
-from readserver.contexts import Bounds, ContextError, UnreadableError, parse
+from readserver.contexts import Bounds, parse
 from readserver.errors import problem, problem_of
 from readserver.fast_path import Memo
 from readserver.provider import Provider

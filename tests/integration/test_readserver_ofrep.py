@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import (
     FlagNotFoundError,
@@ -164,7 +164,7 @@ def test_compressed(world: World) -> None:
             "INVALID_CONTEXT",
             "deeper than 24",
         ),
-        (b'{"context": {"a": ' + b"[" * 200_000, "INVALID_CONTEXT", "deeper"),
+        (b'{"context": {"a": ' + b"[" * 200_000, "INVALID_CONTEXT", "too deeply"),
         (b'{"context": {"a": ' + b"1" * 5_000 + b"}}", "PARSE_ERROR", "digit"),
     ],
 )
@@ -244,6 +244,7 @@ def test_the_official_python_client(world: World) -> None:
 
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(context=contexts())
+@example(context={"targetingKey": "\0"})
 def test_a_server_and_postgres_give_the_same(
     world: World, context: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

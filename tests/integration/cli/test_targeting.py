@@ -99,6 +99,35 @@ def test_contexts_from_files(world: CommandLine, tmp_path: Path) -> None:
     assert "cannot be read" in world.fails(2, *arguments[:-1], str(tmp_path / "none"))
 
 
+def test_contexts_are_read_as_servers_read_them(world: CommandLine, tmp_path: Path) -> None:
+    file = tmp_path / "contexts"
+    where = ("eval", "checkout_layout", "--env", "prod", "--contexts", str(file))
+    odd = ["\0", "\u2028", "\x85", "12345678901234567890.123456789"]
+    lines = [f'{{"targetingKey": {json.dumps(k, ensure_ascii=k == odd[0])}}}\r\n' for k in odd]
+    file.write_text("".join([*lines, '{"n": 0.12345678901234567890123}']), newline="")
+    assert [row["targeting_key"] for row in world.json(*where)] == [*odd, None]
+    file.write_bytes('{"country": "DE", "app_version": "3.0.0"}'.encode("utf-16"))
+    assert evaluated(world, "--context-file", str(file))["variant"] == "compact"
+    deep = "[" * 65 + "]" * 65
+    for text, words in (
+        ('{"a": "\\ud800"}', "$.a has half of a surrogate pair"),
+        ('{"a": [1e400]}', "$.a[0] is larger than a double holds"),
+        (f'{{"a": {deep}}}', "nested deeper than 64"),
+        ('{"a": ' + "[" * 100_000, "nested too deeply"),
+        ('{"a": NaN}', "JSON has no NaN"),
+        ("[]", "is no JSON object"),
+    ):
+        file.write_text(text)
+        assert words in world.fails(2, *where[:-2], "--context-file", str(file)), text
+    for value, words in (
+        ("1e400", "n: $ is larger than a double holds"),
+        (deep, "deeper than 64"),
+        ("[" * 100_000, "n: nested too deeply"),
+    ):
+        assert words in world.fails(2, *where[:-2], "-c", f"n={value}"), value
+    assert evaluated(world, "-c", "n=NaN")["reason"] == "DEFAULT"  # no JSON: a text
+
+
 def test_explaining(world: CommandLine) -> None:
     said = world.ok(
         *("explain", "checkout_layout", "--env", "prod", "--targeting-key", "u1"),
