@@ -3,16 +3,20 @@
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar, cast
+from contextvars import ContextVar
+from functools import cache
+from typing import Any, Final, TypeVar, cast
 
 import psycopg
 import sqlalchemy.exc
 from psycopg.abc import PQGen
 from psycopg.pq.abc import PGconn
 from psycopg.types.json import set_json_dumps
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.pool import NullPool
 
 from core import json_text
@@ -29,6 +33,7 @@ from core.errors import (
 from core.settings import Secret
 
 CONNECT_TIMEOUT_SECONDS = 5
+_OLDEST_POSTGRES: Final = (15,)  # of those that we work with
 RV = TypeVar("RV")
 
 _KINDS: dict[str, type[FlagctlError]] = {
@@ -124,26 +129,43 @@ def open_driver_connection(
     return connection
 
 
+class _Dialect(PGDialect_psycopg):
+    """Asks the server nothing when it connects. SQLAlchemy's own goes there and back four times,
+    for each command that is typed, to learn what no statement of ours depends on."""
+
+    supports_statement_cache = True  # SQLAlchemy asks each class anew
+
+    def initialize(self, connection: Connection) -> None:  # noqa: ARG002 - its signature
+        self.server_version_info = _OLDEST_POSTGRES
+
+
+_opening: ContextVar[Callable[[], psycopg.Connection[Any]]] = ContextVar("opening")
+
+
+@cache
+def _engine() -> Engine:
+    """One for all databases, so that a statement is compiled once; it keeps no connection."""
+    registry.register("postgresql.flagctl", __name__, _Dialect.__name__)
+    return create_engine(
+        "postgresql+flagctl://", creator=lambda: _opening.get()(), poolclass=NullPool
+    )
+
+
 @contextmanager
 def connect(
     url: Secret, *, application_name: str, patience: float | None = None
 ) -> Iterator[Connection]:
     """One SQLAlchemy connection, closed at the end; whatever was not committed is gone."""
-    engine = create_engine(
-        "postgresql+psycopg://",
-        creator=lambda: open_driver_connection(
-            url, application_name=application_name, patience=patience
-        ),
-        poolclass=NullPool,
-        use_native_hstore=False,
+    opening = _opening.set(
+        lambda: open_driver_connection(url, application_name=application_name, patience=patience)
     )
-    with translated():
-        connection = engine.connect()
     try:
-        yield connection
+        with translated():
+            connection = _engine().connect()
     finally:
-        connection.close()
-        engine.dispose()
+        _opening.reset(opening)
+    with connection:
+        yield connection
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from uuid import uuid4
 import jwt
 import pytest
 import sqlalchemy.exc
+from sqlalchemy import text
 
-from core import clock
+from core import clock, db
 from core.auth import tokens
 from core.auth.actor import Role
 from core.errors import (
@@ -225,3 +226,13 @@ def test_one_token_for_one_of_two_organizations(installation: Installation) -> N
         session(installation.admin_url, installation.token, organization="two"),
     ):
         pytest.fail("opened")
+
+
+def test_connecting_asks_nothing(installation: Installation) -> None:
+    with db.connect(installation.admin_url, application_name="quiet") as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        query = "SELECT query FROM pg_stat_activity WHERE pid = %s"
+        assert installation.ask(query, [driver.info.backend_pid]) == [("",)]
+        connection.execute(text("SELECT 1"))
+        assert installation.ask(query, [driver.info.backend_pid]) == [("SELECT 1",)]
