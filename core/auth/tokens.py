@@ -201,10 +201,30 @@ def _decode(part: str) -> bytes:
 
 
 def sign(claims: dict[str, Any], private_key: str, key_id: str) -> str:
-    """A compact JWT. `private_key` is PEM."""
+    """A compact JWT. `private_key` is PEM. Raises InvalidInputError for a key that is damaged."""
     import jwt
 
-    return jwt.encode(claims, private_key, algorithm=ALGORITHM, headers={"kid": key_id})
+    key = load_private_key(private_key.encode())
+    token = jwt.encode(claims, key, algorithm=ALGORITHM, headers={"kid": key_id})
+    try:
+        jwt.PyJWS().decode(token, key.public_key(), algorithms=[ALGORITHM])
+    except jwt.InvalidSignatureError:
+        raise InvalidInputError(
+            f"the signing key {key_id} is damaged: what it signs cannot be verified",
+            hint="restore its file from a copy, or make a new one: `flagctl signing-key rotate`",
+        ) from None
+    return token
+
+
+def load_private_key(pem: bytes, passphrase: bytes | None = None) -> Any:
+    """A private key of PEM. Its primes are not looked at, which takes forty times as long as to
+    sign with it: `sign` verifies what it signed instead.
+
+    Raises ValueError for what is none, TypeError for a passphrase that is missing, or too much.
+    """
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    return load_pem_private_key(pem, passphrase, unsafe_skip_rsa_key_validation=True)
 
 
 def modulus_of(public_key: str) -> bytes:
@@ -253,18 +273,6 @@ def generate_key_pair(bits: int = 3_072) -> tuple[str, str]:
         private.public_key()
         .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         .decode(),
-    )
-
-
-def public_half(private_key: str) -> str:
-    """The public key (PEM) of a private one. Raises ValueError for what is none."""
-    from cryptography.hazmat.primitives import serialization
-
-    private = serialization.load_pem_private_key(private_key.encode(), password=None)
-    return (
-        private.public_key()
-        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        .decode()
     )
 
 

@@ -9,14 +9,11 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 from core.auth import tokens
 from core.errors import ConflictError, InvalidInputError, PassphraseNeededError
 from core.settings import Secret
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 MIN_PASSPHRASE: Final = 12  # characters
 MAX_PASSPHRASE: Final = 1_000  # bytes; OpenSSL takes a few more
@@ -62,11 +59,9 @@ class KeyFile:
         )
         return opened.decode(), tokens.key_id_of(public.decode())
 
-    def _load(self, pem: bytes) -> "PrivateKeyTypes":
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
+    def _load(self, pem: bytes) -> Any:
         try:
-            return load_pem_private_key(pem, password=None)
+            return tokens.load_private_key(pem)
         except TypeError:  # it is encrypted
             pass
         except ValueError:
@@ -77,7 +72,7 @@ class KeyFile:
                 hint=f"set {_SETTING}; on a terminal it is asked for",
             )
         try:
-            return load_pem_private_key(pem, password=self.passphrase.reveal().encode())
+            return tokens.load_private_key(pem, self.passphrase.reveal().encode())
         except (ValueError, TypeError):  # a wrong one, an empty one
             raise InvalidInputError(
                 f"the passphrase does not open the signing key {self.path}",
@@ -129,12 +124,13 @@ class KeyFile:
         from cryptography.hazmat.primitives import serialization
 
         secret = check_passphrase(self.passphrase).reveal().encode()
-        private = serialization.load_pem_private_key(private_key.encode(), password=None)
-        return private.private_bytes(
+        private = tokens.load_private_key(private_key.encode())
+        sealed: bytes = private.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.BestAvailableEncryption(secret),
-        ).decode()
+        )
+        return sealed.decode()
 
 
 def _keep_name(folder: Path) -> None:

@@ -4,10 +4,17 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateNumbers
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_public_key,
+)
 
 from core.auth import tokens
 from core.auth.tokens import Claims
-from core.errors import UnauthenticatedError
+from core.errors import InvalidInputError, UnauthenticatedError
 from tests.support.tokens.maker import (
     ALPHABET,
     ISSUER,
@@ -95,10 +102,24 @@ def test_what_is_signed_with_a_key_pair() -> None:
     assert tokens.origin(token) == tokens.Origin(ISSUER, KEY_ID)
 
 
+def test_a_damaged_key_signs_nothing() -> None:
+    private, _ = tokens.generate_key_pair(2_048)
+    numbers = tokens.load_private_key(private.encode()).private_numbers()
+    damaged = RSAPrivateNumbers(
+        **{name: getattr(numbers, name) for name in ("p", "q", "dmq1", "iqmp", "public_numbers")},
+        d=numbers.d + 2,
+        dmp1=numbers.dmp1 + 2,
+    ).private_key(unsafe_skip_rsa_key_validation=True)
+    pem = damaged.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    with pytest.raises(InvalidInputError, match="key 7f is damaged: what it signs cannot be"):
+        tokens.sign(KEY.claims, pem, "7f")
+
+
 def test_key_pairs_are_fresh_and_named_by_their_public_half() -> None:
     (private, public), (_, other) = (tokens.generate_key_pair(2_048) for _ in range(2))
     assert private.startswith("-----BEGIN PRIVATE KEY-----")
     assert public.startswith("-----BEGIN PUBLIC KEY-----")
-    assert tokens.public_half(private) == public
+    found = tokens.load_private_key(private.encode()).public_key()
+    assert found == load_pem_public_key(public.encode())
     assert tokens.key_id_of(public) == tokens.key_id_of(public) != tokens.key_id_of(other)
     assert len(tokens.key_id_of(public)) == 16
