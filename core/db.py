@@ -137,6 +137,8 @@ class _Dialect(PGDialect_psycopg):
 
     def initialize(self, connection: Connection) -> None:  # noqa: ARG002 - its signature
         self.server_version_info = _OLDEST_POSTGRES
+        self.default_schema_name = "public"
+        self.default_isolation_level = "READ COMMITTED"
 
 
 _opening: ContextVar[Callable[[], psycopg.Connection[Any]]] = ContextVar("opening")
