@@ -360,8 +360,8 @@ class Provider:
     async def close(self) -> None:
         for pause in self._pauses.values():
             pause.cancel()
-        await self._held.close()
         tasks = [*self._flights.values(), *self._readings.values(), *self._background]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._held.close()  # nobody has anything prepared any more
