@@ -5,7 +5,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from core.evaluation.result import Result
 from core.evaluation.ruleset import Ruleset
 from core.snapshot.document import Config, Snapshot
 from readserver.evaluations import Evaluations
+from readserver.once import Once
 from readserver.tallies import TalliesOf, Tally, uncounted
 
 Header = tuple[bytes, bytes]
@@ -61,7 +62,8 @@ class Prepared:
     """Every answer that a snapshot can give: by path and kind of key.
 
     All are of one instant, and hold from `since` (the last timed change before it) until right
-    before `until` (the next one); None is without an end.
+    before `until` (the next one); None is without an end. `whole` is the answer of `/v1/snapshot`,
+    which may be many megabytes: one for all who ask, gone with the others.
     """
 
     snapshot: Snapshot
@@ -69,6 +71,7 @@ class Prepared:
     evaluations: Mapping[KeyKind, Evaluations]
     since: datetime | None = None
     until: datetime | None = None
+    whole: Once[Variants] = field(default_factory=Once)
 
     def holds_at(self, moment: datetime) -> bool:
         """Also false when the clock went back behind a timed change."""

@@ -1,13 +1,15 @@
 """What is served from memory: each environment's last snapshot, with the answers made from it.
 
 It asks no store. A snapshot is replaced by something newer, or by what Postgres went back to, and
-its answers at once with it. What changes with time alone is prepared anew (timed_changes.py).
+its answers at once with it. What changes with time alone is followed too (timed_changes.py).
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from core import clock
@@ -48,8 +50,16 @@ class Held:
         self._is_followed = is_followed
         self._prepared: dict[str, Prepared] = {}  # the one asked for last is last
         self._confirmed_at: dict[str, float] = {}  # when Postgres had what is held
+        # Threads of their own: what else is done beside the loop holds up no change, nor do timed
+        # ones, of which many can come at once. Two, so that a large environment does not hold up
+        # the small ones; more would contend with the loop for the interpreter.
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="flagctl-prepare")
+        self._timed_thread = ThreadPoolExecutor(1, thread_name_prefix="flagctl-timed")
         self._timed = TimedChanges(
-            self._prepared, now=now, prepare=self._prepare_at, on_change=on_change
+            self._prepared,
+            now=now,
+            prepare=partial(self._prepare_in, self._timed_thread),
+            on_change=on_change,
         )
 
     def __len__(self) -> int:
@@ -88,12 +98,19 @@ class Held:
 
     async def prepare(self, snapshot: Snapshot) -> Prepared:
         """Its answers as of now, for `put`."""
-        return await self._prepare_at(snapshot, self._now())
+        prepared = await self._prepare_in(self._threads, snapshot, self._now())
+        if not prepared.holds_at(now := self._now()):
+            # A timed change came meanwhile. What is held may be past it, and is not to go back.
+            prepared = await self._prepare_in(self._threads, snapshot, now)
+        return prepared
 
-    async def _prepare_at(self, snapshot: Snapshot, at: datetime) -> Prepared:
+    async def _prepare_in(
+        self, threads: ThreadPoolExecutor, snapshot: Snapshot, at: datetime
+    ) -> Prepared:
         if _is_quick(snapshot):
             return self._prepare(snapshot, at)  # takes less than handing it to a thread
-        return await asyncio.to_thread(self._prepare, snapshot, at)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(threads, self._prepare, snapshot, at)
 
     def put(
         self, snapshot: Snapshot, prepared: Prepared, *, at: float, goes_back: bool = False
@@ -135,6 +152,8 @@ class Held:
 
     async def close(self) -> None:
         await self._timed.close()
+        for threads in (self._threads, self._timed_thread):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _is_quick(snapshot: Snapshot) -> bool:

@@ -96,8 +96,12 @@ class Provider:
         if held := self._held.asked_for(environment_id):
             return Found(held, "memory")
         await self._truth.first_word()
-        if self.can_recall and (prepared := await self._recalled(environment_id)):
-            return Found(prepared, "memory")
+        if self.can_recall:
+            await self._recalled(environment_id)
+            # Not what that says: whoever waits for it wakes later, and a check may have said since
+            # that the environment was deleted.
+            if held := self._held.prepared(environment_id):
+                return Found(held, "memory")
         if not self._truth.is_known:
             raise UnavailableError("Postgres cannot be reached, and nothing is held")
         # Ids are cheap to make up, so those that Postgres did not list are rationed.
@@ -356,8 +360,8 @@ class Provider:
     async def close(self) -> None:
         for pause in self._pauses.values():
             pause.cancel()
-        await self._held.close()
         tasks = [*self._flights.values(), *self._readings.values(), *self._background]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._held.close()  # nobody has anything prepared any more

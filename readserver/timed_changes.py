@@ -1,25 +1,28 @@
 """Keeps prepared answers in step with the wall clock, by which timed changes come.
 
-A timer wakes for the next one. Each check of the revisions looks as well: timers run by another
-clock, which does not notice when somebody sets the wall clock, forward or back.
+The instant of the next one is known, so its answers are made ahead of it, and a timer puts them in
+place when it comes. Each check of the revisions looks as well: timers run by another clock, which
+does not notice when somebody sets the wall clock, forward or back.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from datetime import datetime
-from typing import Final
+from collections.abc import Callable, Coroutine
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from core.snapshot.document import Snapshot
 from readserver.answers import Prepared
 
 Now = Callable[[], datetime]
+# A flag ends in all its environments at once, and their answers are made one after the other.
+AHEAD: Final = timedelta(seconds=30)
 _LONGEST_SLEEP: Final = 3_600.0  # seconds
 _log = logging.getLogger(__name__)
 
 
 class TimedChanges:
-    """Prepares what is held anew when it does not hold any more: the same snapshot, another time.
+    """Replaces what is held when it does not hold any more: the same snapshot, another time.
 
     One set of answers is replaced by another at once, so no request sees two instants.
     """
@@ -29,7 +32,7 @@ class TimedChanges:
         held: dict[str, Prepared],
         *,
         now: Now,
-        prepare: Callable[[Snapshot, datetime], Awaitable[Prepared]],
+        prepare: Callable[[Snapshot, datetime], Coroutine[Any, Any, Prepared]],
         on_change: Callable[[], None],
     ) -> None:
         """`held` are the answers that are served, by environment id; `now` is the wall clock."""
@@ -38,45 +41,66 @@ class TimedChanges:
         self._prepare = prepare
         self._on_change = on_change
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._renewals: dict[str, asyncio.Task[None]] = {}
+        self._next: dict[str, Prepared] = {}  # made, and not in place yet
+        self._preparing: dict[str, asyncio.Task[Prepared]] = {}
 
     def follow_all(self) -> None:
         for environment_id in list(self._held):
             self.follow(environment_id)
 
     def follow(self, environment_id: str) -> None:
-        """Sleep until the environment's next timed change, or prepare anew at once."""
+        """Serve what holds now if it is there, and see to what comes next: make it, or sleep until
+        it is time for that."""
         self._put_out(environment_id)
-        held, now = self._held.get(environment_id), self._now()
-        if held is None or environment_id in self._renewals:
-            return
-        if held.holds_at(now):
-            if held.until is not None:
-                seconds = min((held.until - now).total_seconds(), _LONGEST_SLEEP)
-                self._timers[environment_id] = asyncio.get_running_loop().call_later(
-                    seconds, self.follow, environment_id
-                )
-            return
-        renewal = asyncio.create_task(self._renew(environment_id))
-        self._renewals[environment_id] = renewal
-        renewal.add_done_callback(lambda done: self._renewed(environment_id, done))
+        now = self._now()
+        held = self._up_to_date(environment_id, now)
+        if held is None or environment_id in self._preparing:
+            return  # what is being prepared comes back here
+        if not held.holds_at(now):
+            self._start(environment_id, held.snapshot, now)
+        elif held.until is not None:
+            begins_at = held.until
+            if environment_id not in self._next:
+                begins_at -= AHEAD
+            if begins_at <= now:
+                self._start(environment_id, held.snapshot, held.until)
+            else:
+                self._sleep(environment_id, (begins_at - now).total_seconds())
 
-    async def _renew(self, environment_id: str) -> None:
-        """Until what is held holds: a newer snapshot may come meanwhile, and another change."""
-        while (held := self._held.get(environment_id)) and not held.holds_at(now := self._now()):
-            prepared = await self._prepare(held.snapshot, now)
-            if self._held.get(environment_id) is held:
-                self._held[environment_id] = prepared
+    def _up_to_date(self, environment_id: str, now: datetime) -> Prepared | None:
+        """What is held, after what was made ahead has taken its place, if it is time for that. It
+        does so although a later change may have come as well: it is nearer."""
+        held, ready = self._held.get(environment_id), self._next.get(environment_id)
+        if ready is None:
+            return held
+        if held is None or ready.snapshot is not held.snapshot:
+            del self._next[environment_id]
+        elif not held.holds_at(now):
+            del self._next[environment_id]
+            if ready.since is None or ready.since <= now:  # else the clock was set back
+                self._held[environment_id] = held = ready
                 self._on_change()
+        return held
 
-    def _renewed(self, environment_id: str, renewal: asyncio.Task[None]) -> None:
-        del self._renewals[environment_id]
-        if renewal.cancelled():
+    def _start(self, environment_id: str, snapshot: Snapshot, at: datetime) -> None:
+        preparing = asyncio.create_task(self._prepare(snapshot, at))
+        self._preparing[environment_id] = preparing
+        preparing.add_done_callback(lambda done: self._made(environment_id, done))
+
+    def _made(self, environment_id: str, preparing: "asyncio.Task[Prepared]") -> None:
+        del self._preparing[environment_id]
+        if preparing.cancelled():
             return
-        if error := renewal.exception():
+        if error := preparing.exception():
             _log.error("a timed change could not be prepared", exc_info=error)
             return  # the next check tries again
+        self._next[environment_id] = preparing.result()
         self.follow(environment_id)
+
+    def _sleep(self, environment_id: str, seconds: float) -> None:
+        self._timers[environment_id] = asyncio.get_running_loop().call_later(
+            min(seconds, _LONGEST_SLEEP), self.follow, environment_id
+        )
 
     def _put_out(self, environment_id: str) -> None:
         if timer := self._timers.pop(environment_id, None):
@@ -85,7 +109,7 @@ class TimedChanges:
     async def close(self) -> None:
         for environment_id in list(self._timers):
             self._put_out(environment_id)
-        renewals = list(self._renewals.values())
-        for renewal in renewals:
-            renewal.cancel()
-        await asyncio.gather(*renewals, return_exceptions=True)
+        preparing = list(self._preparing.values())
+        for task in preparing:
+            task.cancel()
+        await asyncio.gather(*preparing, return_exceptions=True)

@@ -1,6 +1,7 @@
-"""`/v1/flags` and `/v1/configs`: everything the fast path does not decide."""
+"""`/v1/flags`, `/v1/configs` and `/v1/snapshot`: everything the fast path does not decide."""
 
 import asyncio
+from functools import partial
 from typing import Final
 
 from starlette.types import Scope, Send
@@ -87,12 +88,13 @@ class ServedEndpoint:
         return 200, answer.body, message["headers"]
 
     async def _snapshot(self, prepared: Prepared, kind: KeyKind) -> Variants:
-        """From then on the memo has it, for this key. It is counted as an answer with all flags:
-        what is evaluated with it nobody says here."""
+        """It is counted as an answer with all flags: what is evaluated with it nobody says here."""
         if kind is not KeyKind.SERVER:
             raise ForbiddenError("this takes a server key", hint="a client key sees results alone")
         tally = prepared.evaluations[kind].bulk_tally
-        return await asyncio.to_thread(prepare_snapshot, prepared.snapshot, tally, vary=self._vary)
+        return await prepared.whole.get(
+            partial(asyncio.to_thread, prepare_snapshot, prepared.snapshot, tally, vary=self._vary)
+        )
 
 
 def _negotiate(variants: Variants, headers: list[Header]) -> Answer:

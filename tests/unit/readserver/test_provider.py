@@ -2,12 +2,17 @@
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from core.errors import UnavailableError
-from tests.support.providers import World, world_test
-from tests.support.snapshots import ENVIRONMENT_ID, snapshot
+from core.snapshot.document import Snapshot
+from core.snapshot.load import State
+from readserver.last_good import LastGood
+from readserver.stores.files import FileStore, Kept
+from tests.support.providers import SECRET, World, world_test
+from tests.support.snapshots import ENVIRONMENT_ID, EPOCH, snapshot
 
 
 @world_test
@@ -186,3 +191,36 @@ async def test_a_deleted_environment_does_not_come_back_from_redis(world: World)
     world.ration = 1
     with pytest.raises(UnavailableError):
         await world.provider.get(ENVIRONMENT_ID)
+
+
+class Deleted:
+    """Postgres comes back and lists nothing: right after what a file held is put in place, and
+    ahead of whoever waits for that."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def kept(self, snapshot: Snapshot, *, goes_back: bool) -> None:
+        state = State(EPOCH, SECRET, {})
+        asyncio.get_running_loop().call_soon(self._world.provider.verified, state, float("inf"))
+
+    def dropped(self, environment_id: str, *, is_deleted: bool) -> None: ...
+
+
+def test_what_was_deleted_is_not_served_from_its_file(tmp_path: Path) -> None:
+    async def run() -> None:
+        world, store = World(), FileStore(tmp_path / "last-good")
+        store.prepare()
+        store.write(Kept(snapshot(1), 1_000.0))
+        last_good = LastGood(store, world.truth, world.counts)
+        await last_good.start()
+        world.provider.last_good = last_good
+        world.held.watchers.append(Deleted(world))
+        world.provider.lost()
+        asking = (world.provider.get(ENVIRONMENT_ID) for _ in range(3))
+        assert await asyncio.gather(*asking) == [None] * 3
+        assert (len(world.held), world.counts.hits) == (0, {})
+        await world.provider.close()
+        await last_good.close()
+
+    asyncio.run(run())
