@@ -240,7 +240,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         left = self._answered_at + self.timeout_keep_alive - monotonic()
-        if self._is_answering() or self._head_timer or self._body_timer:
+        if self._is_answering() or self._held or self._head_timer or self._body_timer:
             left = self.timeout_keep_alive  # something else bounds what is begun
         if left > 0:
             self._wait_idle(left)

@@ -1,4 +1,4 @@
-"""What counts as the head that is not complete yet, on a transport that is made up."""
+"""What counts as unfinished and what as idle, on a transport that is made up."""
 
 import asyncio
 import re
@@ -28,11 +28,16 @@ def world() -> World:
     return found
 
 
+def said(world: World) -> list[bytes]:
+    """The statuses of all answers so far."""
+    return re.findall(rb"HTTP/1.1 (\d+)", b"".join(world.transport.written))
+
+
 async def statuses(world: World) -> list[bytes]:
     """Of all answers, when nothing is at work any more."""
     while world.state.tasks or world.protocol._held:
         await asyncio.sleep(0)
-    return re.findall(rb"HTTP/1.1 (\d+)", b"".join(world.transport.written))
+    return said(world)
 
 
 @pytest.mark.parametrize("request_", [GET, OTHER], ids=["the lane's", "ordinary"])
@@ -99,5 +104,26 @@ def test_what_a_body_hides_is_bounded(behind: bytes) -> None:
         one.ask(BODY[:-1_500] + b"\r\n" * 750 + behind + OTHER[:-2] + b"X: ")
         one.ask(b"x" * (LARGEST + LARGEST // 2))
         assert await statuses(one) == [b"200", b"431"]
+
+    on_loop(test)
+
+
+@pytest.mark.parametrize("request_", [GET, OTHER], ids=["the lane's", "ordinary"])
+def test_what_waits_for_a_slow_reader_is_not_idle(request_: bytes) -> None:
+    """However long ago the last answer was: the others come when there is room for them."""
+
+    async def test() -> None:
+        one = World(room=1_000)
+        one.ask(request_ * 40)
+        while not one.protocol.flow.write_paused:
+            await asyncio.sleep(0)
+        assert one.protocol._held
+        assert len(said(one)) < 40
+        one.protocol._answered_at = float("-inf")
+        one.protocol.timeout_keep_alive_handler()
+        assert not one.transport.is_closed
+        one.transport.room = 10**9
+        one.protocol.resume_writing()
+        assert await statuses(one) == [b"200"] * 40
 
     on_loop(test)
