@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from starlette.types import Scope
 
 from core.auth import stream_urls
-from core.auth.api_keys import KeyKind
+from core.auth.api_keys import KeyKind, ParsedKey
 from core.errors import ForbiddenError, InvalidInputError, UnauthenticatedError
 from core.names import check_environment_key
 from core.snapshot.document import KeyGrant, Snapshot
@@ -70,11 +70,17 @@ async def admit_stream(provider: Provider, limit: ClientLimit, scope: Scope) -> 
 
 async def caught_up(provider: Provider, admitted: Admitted, known: str | None) -> Admitted:
     """The same, with what the client heard of from another server if that is ahead of this one;
-    `known` is the id of the last event that it has."""
+    `known` is the id of the last event that it has. Raises UnauthenticatedError."""
     revision = revision_in(known) if known is not None else None
     if revision is None:
         return admitted
-    return replace(admitted, found=await provider.at_least(admitted.found, revision))
+    found = await provider.at_least(admitted.found, revision)
+    # What is newer may be what revoked the key: that it was good before says nothing here.
+    snapshot = found.prepared.snapshot
+    key = ParsedKey(admitted.grant.kind, snapshot.environment_id, admitted.digest)
+    with _counted(provider.counts.wrong_keys, "secret"):
+        grant = auth.authenticate(key, snapshot)
+    return replace(admitted, found=found, grant=grant)
 
 
 def _admitted(admitted: Admitted, limit: ClientLimit, scope: Scope) -> Admitted:

@@ -9,6 +9,7 @@ from starlette.types import Scope
 from core.setting_values import Network
 
 _MOST_HOPS: Final = 20  # of X-Forwarded-For, from its end
+_LONGEST: Final = 64  # characters of an address, with the name of an interface
 Address = IPv4Address | IPv6Address
 
 
@@ -52,8 +53,13 @@ def _without_port(hop: str) -> str:
     return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
-@lru_cache(maxsize=4_096)
 def _address(text: str) -> Address | None:
+    # Whoever can send a field can make it long: what is remembered has to be short.
+    return _parsed(text) if len(text) <= _LONGEST else None
+
+
+@lru_cache(maxsize=4_096)
+def _parsed(text: str) -> Address | None:
     try:
         address = ip_address(text)
     except ValueError:

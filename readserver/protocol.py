@@ -25,7 +25,6 @@ TIMED_OUT: Final = "flagctl.timed_out"  # in a scope: the peer acknowledged noth
 MOST_UNANSWERED: Final = 16  # requests of one connection; what comes after them is not read
 MOST_CONNECTIONS: Final = 20_000
 HEAD_END: Final = b"\r\n\r\n"
-_PIECE: Final = LARGEST_HEAD // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +72,11 @@ class BoundedProtocol(HttpToolsProtocol):
         "_at_work",
         "_body_timer",
         "_fault",
-        "_had_body",
         "_had_stream",
         "_head_timer",
         "_held",
         "_is_body_open",
+        "_last_body",
         "_unfinished",
         "_writes",
     )
@@ -102,7 +101,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._body_timer: asyncio.TimerHandle | None = None
         self._is_body_open = False  # of the request whose head came last
-        self._had_body = False
+        self._last_body = 0  # bytes of the last piece of a body in what was fed last
         self._had_stream = False
 
     # What the transport says
@@ -155,7 +154,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._feed(data)
             return
         while data and self._fault is None and not self.transport.is_closing():
-            room = min(self._largest_head - self._unfinished, _PIECE)
+            room = self._largest_head - self._unfinished
             if room <= 0:
                 largest = self._largest_head
                 self._refuse(431, f"the head of the request has more than {largest} bytes")
@@ -185,7 +184,7 @@ class BoundedProtocol(HttpToolsProtocol):
             keep_little(self.transport, self._timeouts.body)
 
     def on_body(self, body: bytes) -> None:
-        self._had_body = True
+        self._last_body = len(body)
         if not self.transport.is_closing():
             super().on_body(body)
 
@@ -241,7 +240,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         left = self._answered_at + self.timeout_keep_alive - monotonic()
-        if self._is_answering() or self._head_timer or self._body_timer:
+        if self._is_answering() or self._held or self._head_timer or self._body_timer:
             left = self.timeout_keep_alive  # something else bounds what is begun
         if left > 0:
             self._wait_idle(left)
@@ -266,12 +265,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def _feed(self, data: bytes) -> None:
-        scope, was_open, self._had_body = self.scope, self._is_head_open(), False
+        scope, was_open, self._last_body = self.scope, self._is_head_open(), 0
         HttpToolsProtocol.data_received(self, data)
         is_new, is_open = self.scope is not scope, self._is_head_open()
         if is_open:
-            self._unfinished = len(data) if is_new else self._unfinished + len(data)
-        elif is_new or was_open or self._had_body:
+            self._unfinished = self._begun(data) if is_new else self._unfinished + len(data)
+        elif is_new or was_open or self._last_body:
             self._unfinished = 0
         else:
             self._unfinished += len(data)
@@ -280,6 +279,15 @@ class BoundedProtocol(HttpToolsProtocol):
             return  # the usual case
         if not self.transport.is_closing():
             self._set_timers(is_open=is_open)
+
+    def _begun(self, data: bytes) -> int:
+        """Bytes of the head that begins in it: what comes after the last end of a head, and after
+        the body that follows on that; a chunked one ends like a head. An empty line in a body or
+        behind it may hide some: half of the largest head at most."""
+        size = len(data.rpartition(HEAD_END)[2])
+        if self._last_body and int(dict(self.cycle.scope["headers"]).get(b"content-length", 0)):
+            size -= self._last_body
+        return max(0, size)
 
     def _set_timers(self, *, is_open: bool) -> None:
         """Bytes end uvicorn's time-out for idle connections, so whatever waits for more of them

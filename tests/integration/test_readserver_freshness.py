@@ -132,6 +132,30 @@ def test_a_revoked_key_is_refused_as_fast(
     assert reader.get("/v1/flags", prod.server_key).status == 200
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/ofrep/v1/evaluate/flags"),
+        ("POST", "/ofrep/v1/evaluate/flags/banner"),
+        ("POST", "/v1/flags"),
+        ("GET", "/v1/stream"),
+    ],
+)
+def test_a_revoked_key_gets_nothing_that_is_newer(
+    installation: Installation, prod: Prod, tmp_path: Path, method: str, path: str
+) -> None:
+    """The reader hears of the revision from the one whose key it revokes, and from nobody else."""
+    settings = deaf_settings(installation) | {"FLAGCTL_CHECK_INTERVAL": "600"}
+    with readers.running(tmp_path, settings) as reader:
+        assert reader.get("/v1/flags", prod.client_key).status == 200
+        with installation.change() as change:
+            api_keys.revoke_key(change, "client", "prod")
+        revision = installation.revisions()["prod"]
+        path += f"?flagConfigEtag={revision}-{'0' * 16}"
+        assert reader.ask(method, path, prod.client_key, body=b"{}").status == 401
+        assert revision_at(reader, prod.server_key) == revision
+
+
 def test_a_new_key_and_a_new_environment_work_at_once(
     installation: Installation, prod: Prod, reader: Reader
 ) -> None:

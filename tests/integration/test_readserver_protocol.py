@@ -93,6 +93,27 @@ def test_a_head_has_64_kb_at_most() -> None:
     serving(test)
 
 
+@pytest.mark.parametrize(
+    ("before", "answers"),
+    [
+        (padded(1_000) * 8, 8),
+        (REQUEST + b"Content-Length: 60000\r\n\r\n" + b"a" * 60_000, 1),
+        (CHUNKED + b"ea60\r\n" + b"a" * 60_000 + b"\r\n0\r\n\r\n", 1),
+    ],
+    ids=["heads", "a body", "a chunked body"],
+)
+def test_what_was_read_before_a_head_does_not_count(before: bytes, answers: int) -> None:
+    async def test(connect: Connect) -> None:
+        peer, head = await connect(), padded(LARGEST_HEAD)
+        peer[1].write(before + head[:9])
+        for _ in range(answers):
+            assert b" 200 " in await answer(peer)
+        peer[1].write(head[9:])
+        assert b" 200 " in await answer(peer)
+
+    serving(test)
+
+
 def test_a_body_may_be_larger_but_trailers_may_not() -> None:
     async def test(connect: Connect) -> None:
         peer = await connect()

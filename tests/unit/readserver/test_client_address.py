@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from core.setting_values import networks
 from readserver.client_address import ClientAddresses
+from tests.support.memory import kept_by
 
 PROXIES = networks("10.0.0.0/8, 2001:db8:ffff::/48")
 
@@ -38,6 +39,8 @@ def test_a_stranger_is_not_believed() -> None:
         ([], "10.0.0.1"),
         (["::ffff:192.0.2.9"], "192.0.2.9"),
         (["192.0.2.9" + ", 10.0.0.2" * 30], "10.0.0.2"),
+        (["fe80::1%interface"], "fe80000000000000::"),
+        (["fe80::1%" + "x" * 60_000], "10.0.0.1"),
     ],
 )
 def test_behind_a_proxy(forwarded: list[str], found: str) -> None:
@@ -50,6 +53,15 @@ def test_an_ipv6_network_is_one_client() -> None:
 
 def test_a_transport_without_addresses() -> None:
     assert ClientAddresses(PROXIES).of({"client": None, "headers": []}) == ""
+
+
+@pytest.mark.parametrize("hop", ["%d" + "x" * 60_000, "fe80::%d%%" + "x" * 60_000])
+def test_what_is_no_address_is_not_kept(hop: str) -> None:
+    def ask() -> None:
+        for number in range(50):
+            assert address("10.0.0.1", hop % number) == "10.0.0.1"
+
+    assert kept_by(ask) < 1_000_000
 
 
 @given(st.binary(max_size=80))

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from readserver.conditional import accepts_gzip, matches
+from tests.support.memory import kept_by
 
 TAG = b'"abc"'
 
@@ -49,7 +50,18 @@ def test_it_does_not_match(field: bytes) -> None:
     ],
 )
 def test_gzip(field: bytes, accepted: bool) -> None:
-    assert accepts_gzip(field) is accepted
+    for _ in range(2):
+        assert accepts_gzip(field) is accepted
+        assert accepts_gzip(b"x" * 60_000 + b"," + field) is accepted
+
+
+@pytest.mark.parametrize("padding", [b"", b"x" * 60_000], ids=["short", "long"])
+def test_little_of_what_clients_send_is_kept(padding: bytes) -> None:
+    def ask() -> None:
+        for number in range(1_000):
+            assert accepts_gzip(b"%d%b, gzip" % (number, padding))
+
+    assert kept_by(ask) < 1_000_000
 
 
 @given(st.binary(max_size=60))
