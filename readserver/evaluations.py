@@ -51,9 +51,9 @@ class Evaluations:
         self._decisions: dict[str, Decide] = {key: p.decide for key, p in seen.items()}
         # By the identity of the result, which the engine keeps as long as it lives itself.
         self._fragments: dict[int, bytes] = {}
-        # The fast lane's: status and bytes of whole answers for one flag, and what counts
+        # The fast lane's: status, headers and body of answers for one flag, and what counts
         # them, by the same identity.
-        self.finished: dict[int, tuple[int, bytes, Tally]] = {}
+        self.finished: dict[int, tuple[int, bytes, bytes, Tally]] = {}
         self._tallies = tallies
         self.bulk_tally = tallies.bulk[kind]
         self._tail = self._made_tail()

@@ -44,10 +44,12 @@ _LINES: Final = (b"GET /v1/", b"POST /ofrep/v1/evaluate/flags")  # how requests 
 _LARGEST_HEAD: Final = 4_096  # bytes
 _MOST_FIELDS: Final = 64  # in a head
 _MOST_HEADS: Final = 1_000  # that are remembered: 15 MB at the most, usually less than one
+_LARGEST_JOINED: Final = 65_536  # bytes of a body; a copy of more takes longer than a second piece
 _AT_MOST_ONCE: Final = (b"accept-encoding", b"if-none-match", b"content-type", b"content-length")
 # Whoever sends one of these expects more than a plain answer.
 _UNUSUAL: Final = (b"origin", b"expect", b"transfer-encoding", b"upgrade")
 Client = tuple[str, int] | None
+Pieces = tuple[bytes, ...]  # of an answer, which are written one after the other
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,6 +164,14 @@ def _route(path: bytes, *, is_get: bool) -> tuple[str, str | None]:
     return (SINGLE_ROUTE, key) if key and key != text else ("", None)
 
 
+def _pieces(start: bytes, lines: bytes, body: bytes) -> Pieces:
+    """A large body stays the object that all share: each connection that does not read it would
+    keep a copy."""
+    if len(body) > _LARGEST_JOINED:
+        return start + lines, body
+    return (b"".join((start, lines, body)),)
+
+
 class Lane:
     """What all connections of a listener share. It is asked on the event loop only."""
 
@@ -204,7 +214,7 @@ class Lane:
                 self._heads[data] = found
         return found
 
-    def answer(self, head: Head, body: bytes, client: Client) -> bytes | None:
+    def answer(self, head: Head, body: bytes, client: Client) -> Pieces | None:
         """The whole answer; None when the ordinary path has to say something."""
         if not head.length:
             return self._served(head, client)
@@ -217,7 +227,7 @@ class Lane:
         known = self._evaluating if head.length else self._by_path[head.route]
         return head.credential in known
 
-    def _served(self, head: Head, client: Client) -> bytes | None:
+    def _served(self, head: Head, client: Client) -> Pieces | None:
         entry = self._by_path[head.route].get(head.credential)
         if entry is None or head.query not in entry.queries or time() >= entry.expires_at:
             return None
@@ -233,18 +243,18 @@ class Lane:
         if head.known is not None:
             status, lines, body = 304, answer.not_modified_lines, b""
         tally, number = variants.tally, self._counts.fast[head.route, status]
-        if entry.limited is None:
+        if entry.limited is None and len(body) <= _LARGEST_JOINED:
             self._remember(head.data, Repeat(status, lines, body, entry.expires_at, tally, number))
         tally.number += 1
         number.value += 1
-        return b"".join((self._starts[status], lines, body))
+        return _pieces(self._starts[status], lines, body)
 
     def _remember(self, data: bytes, repeat: Repeat) -> None:
         if len(self._repeats) >= _MOST_HEADS:
             self._repeats.clear()
         self._repeats[data] = repeat
 
-    def _evaluated(self, head: Head, body: bytes, client: Client) -> bytes | None:
+    def _evaluated(self, head: Head, body: bytes, client: Client) -> Pieces | None:
         entry = self._evaluating.get(head.credential)
         if entry is None or head.query not in entry.queries or time() >= entry.expires_at:
             return None
@@ -260,26 +270,26 @@ class Lane:
             result = evaluations.evaluate(head.key, context)
             finished = evaluations.finished.get(id(result))
             if finished is None:
-                status, rest = self._finished(head, admitted, context)  # which counts itself
+                status, lines, said = self._finished(head, admitted, context)  # which counts itself
                 if result is not None:
                     tally = evaluations.tally(result)
-                    evaluations.finished[id(result)] = status, rest, tally
+                    evaluations.finished[id(result)] = status, lines, said, tally
             else:
-                status, rest, tally = finished
+                status, lines, said, tally = finished
                 tally.number += 1
         else:
-            status, rest = self._finished(head, admitted, context)
+            status, lines, said = self._finished(head, admitted, context)
         self._counts.fast[head.route, status].value += 1
-        return self._starts[status] + rest
+        return _pieces(self._starts[status], lines, said)
 
     def _finished(
         self, head: Head, admitted: Admitted, context: Mapping[str, Any]
-    ) -> tuple[int, bytes]:
-        """What the ordinary path says: the status, and all that comes after uvicorn's headers."""
+    ) -> tuple[int, bytes, bytes]:
+        """What the ordinary path says: the status, the headers after uvicorn's, and the body."""
         status, said, headers = self._endpoint.answer(
             head.route, head.key, admitted, context, head.accepted, head.known
         )
-        return status, b"".join((rendered(headers), b"\r\n", said))
+        return status, rendered(headers) + b"\r\n", said
 
     def _may_ask(self, limited: bytes, head: Head, client: Client) -> bool:
         """Asked last: what it takes is taken, and the ordinary path would take once more."""
@@ -343,7 +353,7 @@ class FastProtocol(BoundedProtocol):
 
     def _answer(self, data: bytes, began: float) -> bytes:
         """Answer what `data` begins with, request by request; what is left of it."""
-        lane, write = self._lane, self.transport.write
+        lane, write = self._lane, self.transport.writelines
         start = answered = 0
         while not self.flow.write_paused and answered < MOST_UNANSWERED:
             body = data.find(HEAD_END, start) + len(HEAD_END)
