@@ -271,11 +271,10 @@ class Lane:
             finished = evaluations.finished.get(id(result))
             if finished is None:
                 status, lines, said = self._finished(head, admitted, context)  # which counts itself
-                if result is not None:
-                    tally = evaluations.tally(result)
-                    evaluations.finished[id(result)] = status, lines, said, tally
+                evaluations.finished[id(result)] = status, lines, evaluations.tally(result)
             else:
-                status, lines, said, tally = finished
+                status, lines, tally = finished
+                said = evaluations.fragment(result)
                 tally.number += 1
         else:
             status, lines, said = self._finished(head, admitted, context)

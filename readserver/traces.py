@@ -203,9 +203,9 @@ class TracedEvaluations(Evaluations):
 
     __slots__ = ()
 
-    def evaluate(self, key: str, context: Mapping[str, Any]) -> Result | None:
+    def evaluate(self, key: str, context: Mapping[str, Any]) -> Result:
         result = super().evaluate(key, context)
-        if result is not None and (request := _current.get()) is not None:
+        if (request := _current.get()) is not None:
             version = self._programs[key].ruleset.version
             request.evaluated(result, self._snapshot.environment_id, version)
         return result
