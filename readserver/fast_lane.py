@@ -44,6 +44,7 @@ _LINES: Final = (b"GET /v1/", b"POST /ofrep/v1/evaluate/flags")  # how requests 
 _LARGEST_HEAD: Final = 4_096  # bytes
 _MOST_FIELDS: Final = 64  # in a head
 _MOST_HEADS: Final = 1_000  # that are remembered: 15 MB at the most, usually less than one
+TURN_SECONDS: Final = 0.002  # of one connection, before others have theirs
 _LARGEST_JOINED: Final = 65_536  # bytes of a body; a copy of more takes longer than a second piece
 _AT_MOST_ONCE: Final = (b"accept-encoding", b"if-none-match", b"content-type", b"content-length")
 # Whoever sends one of these expects more than a plain answer.
@@ -300,6 +301,7 @@ def fast(
     timeouts: Timeouts,
     most_connections: int = MOST_CONNECTIONS,
     largest_head: int = LARGEST_HEAD,
+    turn_seconds: float = TURN_SECONDS,
 ) -> "type[FastProtocol]":
     """The protocol of one listener."""
 
@@ -308,6 +310,7 @@ def fast(
         _timeouts = timeouts
         _most_connections = most_connections
         _largest_head = largest_head
+        _turn_seconds = turn_seconds
 
     return Fast
 
@@ -317,6 +320,7 @@ class FastProtocol(BoundedProtocol):
 
     __slots__ = ()
     _lane: Lane
+    _turn_seconds = TURN_SECONDS
 
     def data_received(self, data: bytes) -> None:
         if self._is_at_rest():
@@ -354,7 +358,8 @@ class FastProtocol(BoundedProtocol):
         """Answer what `data` begins with, request by request; what is left of it."""
         lane, write = self._lane, self.transport.writelines
         start = answered = 0
-        while not self.flow.write_paused and answered < MOST_UNANSWERED:
+        is_over = False
+        while not self.flow.write_paused and not is_over:
             body = data.find(HEAD_END, start) + len(HEAD_END)
             if body < len(HEAD_END):
                 break
@@ -369,10 +374,11 @@ class FastProtocol(BoundedProtocol):
             start = end
             if start == len(data):
                 break
+            is_over = answered == MOST_UNANSWERED or monotonic() - began >= self._turn_seconds
         if answered:
             self._has_answered(answered, began)
         rest = data[start:]
-        if rest and answered == MOST_UNANSWERED:  # others have their turn
+        if is_over:  # others have their turn
             self._hold(rest)
             self.loop.call_soon(self._go_on)
             return b""
