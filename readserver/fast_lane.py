@@ -25,7 +25,6 @@ from readserver.access import Admitted
 from readserver.answers import CONFIGS, FLAGS, Header, rendered
 from readserver.auth import CREDENTIAL_HEADERS
 from readserver.bodies import is_json
-from readserver.conditional import accepts_gzip
 from readserver.context_answers import BULK
 from readserver.endpoints.evaluate import SINGLE, SINGLE_ROUTE, EvaluateEndpoint
 from readserver.fast_path import Memo, Repeat
@@ -232,18 +231,15 @@ class Lane:
         entry = self._by_path[head.route].get(head.credential)
         if entry is None or head.query not in entry.queries or time() >= entry.expires_at:
             return None
-        variants = entry.variants
-        answer = variants.gzip
-        if answer is None or head.accepted is None or not accepts_gzip(head.accepted):
-            answer = variants.identity
-        if head.known is not None and head.known != answer.etag:
+        answer = entry.answer(head.accepted, head.known)
+        if answer is None:
             return None
         if entry.limited is not None and not self._may_ask(entry.limited, head, client):
             return None
         status, lines, body = 200, answer.lines, answer.body
         if head.known is not None:
             status, lines, body = 304, answer.not_modified_lines, b""
-        tally, number = variants.tally, self._counts.fast[head.route, status]
+        tally, number = entry.variants.tally, self._counts.fast[head.route, status]
         if entry.limited is None and len(body) <= _LARGEST_JOINED:
             self._remember(head.data, Repeat(status, lines, body, entry.expires_at, tally, number))
         tally.number += 1
