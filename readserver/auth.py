@@ -14,6 +14,7 @@ from readserver.answers import Header
 CREDENTIAL_HEADERS: Final = (b"authorization", b"x-api-key")
 _BLANKS: Final = " \t"  # what HTTP says; str.strip alone takes \xa0 and \x85 as well
 _LONGEST_REMEMBERED: Final = 100  # bytes
+_USUALLY_BEFORE: Final = (b"", b"Bearer ", b"bearer ")  # the key
 _HINT: Final = "send `Authorization: KEY`; `flagctl key create NAME --env ENV` makes a key"
 STREAM_HINT: Final = "ask for the flags again: the answer names the present address"
 
@@ -36,14 +37,10 @@ def bearer(value: bytes) -> str:
 
 
 def is_canonical(value: bytes) -> bool:
-    """Whether it is a usual form of its key: `KEY`, or `Bearer KEY` with one blank. Of the others
-    there is no end, so nobody remembers them."""
-    scheme, _, rest = value.rpartition(b" ")
-    return (
-        len(value) <= _LONGEST_REMEMBERED
-        and scheme.lower() in (b"", b"bearer")
-        and b"\t" not in rest
-    )
+    """Whether it is one of the three usual forms of its key. The others are many (blanks, letters
+    of either case): to remember them would push out what other keys got."""
+    before = value[: value.rfind(b" ") + 1]
+    return len(value) <= _LONGEST_REMEMBERED and before in _USUALLY_BEFORE and b"\t" not in value
 
 
 def parse(value: bytes) -> ParsedKey:

@@ -1,7 +1,8 @@
 """Evaluations for a context, as OFREP and `/v1/flags` show them.
 
 Every way a flag can end was made when it was compiled; each is rendered once: with the snapshot for
-usual flags, else when it first comes up. A bulk answer is a join of finished fragments: first what
+usual flags, else when it first comes up. Of large ones the value's text alone is kept, which all
+ways share that end in the same variant. A bulk answer is a join of finished fragments: first what
 no context can change, which is joined beforehand, then what is decided for this one.
 """
 
@@ -15,10 +16,13 @@ from core.evaluation.context import Context
 from core.evaluation.engine import Decide, Engine, Program
 from core.evaluation.result import ErrorCode, Result
 from core.evaluation.rows import Ask, Row, together
+from core.json_text import JsonValue
 from core.snapshot.document import Snapshot
 from readserver.tallies import Tallies, Tally
 
 _LARGEST_VARIANTS: Final = 1_000  # characters
+_LARGEST_KEPT: Final = 4_096  # bytes of a fragment: a flag with many rules has as many of them
+_NO_VALUE: Final = b'"value":null'  # can stand in no key: there its quotes are escaped
 _DETAILS: Final = "this flag splits by an attribute that the context does not have"
 
 
@@ -35,6 +39,7 @@ class Evaluations:
         "_snapshot",
         "_tail",
         "_tallies",
+        "_texts",
         "bulk_tally",
         "finished",
     )
@@ -51,8 +56,9 @@ class Evaluations:
         self._decisions: dict[str, Decide] = {key: p.decide for key, p in seen.items()}
         # By the identity of the result, which the engine keeps as long as it lives itself.
         self._fragments: dict[int, bytes] = {}
-        # The fast lane's: status and bytes of whole answers for one flag, and what counts
-        # them, by the same identity.
+        self._texts: dict[int, bytes] = {}  # of large values, by their identity
+        # The fast lane's: status and headers of the answer for one flag, and what counts it; by
+        # the identity of the result.
         self.finished: dict[int, tuple[int, bytes, Tally]] = {}
         self._tallies = tallies
         self.bulk_tally = tallies.bulk[kind]
@@ -75,10 +81,9 @@ class Evaluations:
     def __contains__(self, key: str) -> bool:
         return key in self._decisions
 
-    def evaluate(self, key: str, context: Context) -> Result | None:
-        """None for a flag that this key does not see."""
-        decide = self._decisions.get(key)
-        return decide(context) if decide is not None else None
+    def evaluate(self, key: str, context: Context) -> Result:
+        """Of a flag that this kind of key sees."""
+        return self._decisions[key](context)
 
     def tally(self, result: Result) -> Tally:
         """What counts how often one flag was asked for, with this end."""
@@ -105,11 +110,18 @@ class Evaluations:
         found = self._fragments.get(id(result))
         if found is None:
             found = self._rendered(result)
-            self._fragments[id(result)] = found
+            if len(found) <= _LARGEST_KEPT:
+                self._fragments[id(result)] = found
+            elif id(result.value) not in self._texts:
+                self._texts[id(result.value)] = _json(result.value)
         return found
 
     def _rendered(self, result: Result) -> bytes:
-        return json_text.render(self._document(result)).encode()
+        document, text = self._document(result), self._texts.get(id(result.value))
+        if text is None or "value" not in document:
+            return _json(document)
+        before, _, after = _json(document | {"value": None}).partition(_NO_VALUE)
+        return b"".join((before, b'"value":', text, after))
 
     def _document(self, result: Result) -> dict[str, Any]:
         document: dict[str, Any] = {"key": result.key}
@@ -133,6 +145,10 @@ class Evaluations:
             "variant": result.variant,
             "metadata": metadata,
         }
+
+
+def _json(value: JsonValue) -> bytes:
+    return json_text.render(value).encode()
 
 
 def _row(program: Program) -> Row | None:

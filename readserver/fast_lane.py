@@ -25,7 +25,6 @@ from readserver.access import Admitted
 from readserver.answers import CONFIGS, FLAGS, Header, rendered
 from readserver.auth import CREDENTIAL_HEADERS
 from readserver.bodies import is_json
-from readserver.conditional import accepts_gzip
 from readserver.context_answers import BULK
 from readserver.endpoints.evaluate import SINGLE, SINGLE_ROUTE, EvaluateEndpoint
 from readserver.fast_path import Memo, Repeat
@@ -44,10 +43,13 @@ _LINES: Final = (b"GET /v1/", b"POST /ofrep/v1/evaluate/flags")  # how requests 
 _LARGEST_HEAD: Final = 4_096  # bytes
 _MOST_FIELDS: Final = 64  # in a head
 _MOST_HEADS: Final = 1_000  # that are remembered: 15 MB at the most, usually less than one
+TURN_SECONDS: Final = 0.002  # of one connection, before others have theirs
+_LARGEST_JOINED: Final = 65_536  # bytes of a body; a copy of more takes longer than a second piece
 _AT_MOST_ONCE: Final = (b"accept-encoding", b"if-none-match", b"content-type", b"content-length")
 # Whoever sends one of these expects more than a plain answer.
 _UNUSUAL: Final = (b"origin", b"expect", b"transfer-encoding", b"upgrade")
 Client = tuple[str, int] | None
+Pieces = tuple[bytes, ...]  # of an answer, which are written one after the other
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,6 +164,14 @@ def _route(path: bytes, *, is_get: bool) -> tuple[str, str | None]:
     return (SINGLE_ROUTE, key) if key and key != text else ("", None)
 
 
+def _pieces(start: bytes, lines: bytes, body: bytes) -> Pieces:
+    """A large body stays the object that all share: each connection that does not read it would
+    keep a copy."""
+    if len(body) > _LARGEST_JOINED:
+        return start + lines, body
+    return (b"".join((start, lines, body)),)
+
+
 class Lane:
     """What all connections of a listener share. It is asked on the event loop only."""
 
@@ -204,7 +214,7 @@ class Lane:
                 self._heads[data] = found
         return found
 
-    def answer(self, head: Head, body: bytes, client: Client) -> bytes | None:
+    def answer(self, head: Head, body: bytes, client: Client) -> Pieces | None:
         """The whole answer; None when the ordinary path has to say something."""
         if not head.length:
             return self._served(head, client)
@@ -217,34 +227,31 @@ class Lane:
         known = self._evaluating if head.length else self._by_path[head.route]
         return head.credential in known
 
-    def _served(self, head: Head, client: Client) -> bytes | None:
+    def _served(self, head: Head, client: Client) -> Pieces | None:
         entry = self._by_path[head.route].get(head.credential)
         if entry is None or head.query not in entry.queries or time() >= entry.expires_at:
             return None
-        variants = entry.variants
-        answer = variants.gzip
-        if answer is None or head.accepted is None or not accepts_gzip(head.accepted):
-            answer = variants.identity
-        if head.known is not None and head.known != answer.etag:
+        answer = entry.answer(head.accepted, head.known)
+        if answer is None:
             return None
         if entry.limited is not None and not self._may_ask(entry.limited, head, client):
             return None
         status, lines, body = 200, answer.lines, answer.body
         if head.known is not None:
             status, lines, body = 304, answer.not_modified_lines, b""
-        tally, number = variants.tally, self._counts.fast[head.route, status]
-        if entry.limited is None:
+        tally, number = entry.variants.tally, self._counts.fast[head.route, status]
+        if entry.limited is None and len(body) <= _LARGEST_JOINED:
             self._remember(head.data, Repeat(status, lines, body, entry.expires_at, tally, number))
         tally.number += 1
         number.value += 1
-        return b"".join((self._starts[status], lines, body))
+        return _pieces(self._starts[status], lines, body)
 
     def _remember(self, data: bytes, repeat: Repeat) -> None:
         if len(self._repeats) >= _MOST_HEADS:
             self._repeats.clear()
         self._repeats[data] = repeat
 
-    def _evaluated(self, head: Head, body: bytes, client: Client) -> bytes | None:
+    def _evaluated(self, head: Head, body: bytes, client: Client) -> Pieces | None:
         entry = self._evaluating.get(head.credential)
         if entry is None or head.query not in entry.queries or time() >= entry.expires_at:
             return None
@@ -260,26 +267,25 @@ class Lane:
             result = evaluations.evaluate(head.key, context)
             finished = evaluations.finished.get(id(result))
             if finished is None:
-                status, rest = self._finished(head, admitted, context)  # which counts itself
-                if result is not None:
-                    tally = evaluations.tally(result)
-                    evaluations.finished[id(result)] = status, rest, tally
+                status, lines, said = self._finished(head, admitted, context)  # which counts itself
+                evaluations.finished[id(result)] = status, lines, evaluations.tally(result)
             else:
-                status, rest, tally = finished
+                status, lines, tally = finished
+                said = evaluations.fragment(result)
                 tally.number += 1
         else:
-            status, rest = self._finished(head, admitted, context)
+            status, lines, said = self._finished(head, admitted, context)
         self._counts.fast[head.route, status].value += 1
-        return self._starts[status] + rest
+        return _pieces(self._starts[status], lines, said)
 
     def _finished(
         self, head: Head, admitted: Admitted, context: Mapping[str, Any]
-    ) -> tuple[int, bytes]:
-        """What the ordinary path says: the status, and all that comes after uvicorn's headers."""
+    ) -> tuple[int, bytes, bytes]:
+        """What the ordinary path says: the status, the headers after uvicorn's, and the body."""
         status, said, headers = self._endpoint.answer(
             head.route, head.key, admitted, context, head.accepted, head.known
         )
-        return status, b"".join((rendered(headers), b"\r\n", said))
+        return status, rendered(headers) + b"\r\n", said
 
     def _may_ask(self, limited: bytes, head: Head, client: Client) -> bool:
         """Asked last: what it takes is taken, and the ordinary path would take once more."""
@@ -291,6 +297,7 @@ def fast(
     timeouts: Timeouts,
     most_connections: int = MOST_CONNECTIONS,
     largest_head: int = LARGEST_HEAD,
+    turn_seconds: float = TURN_SECONDS,
 ) -> "type[FastProtocol]":
     """The protocol of one listener."""
 
@@ -299,6 +306,7 @@ def fast(
         _timeouts = timeouts
         _most_connections = most_connections
         _largest_head = largest_head
+        _turn_seconds = turn_seconds
 
     return Fast
 
@@ -308,6 +316,7 @@ class FastProtocol(BoundedProtocol):
 
     __slots__ = ()
     _lane: Lane
+    _turn_seconds = TURN_SECONDS
 
     def data_received(self, data: bytes) -> None:
         if self._is_at_rest():
@@ -343,9 +352,10 @@ class FastProtocol(BoundedProtocol):
 
     def _answer(self, data: bytes, began: float) -> bytes:
         """Answer what `data` begins with, request by request; what is left of it."""
-        lane, write = self._lane, self.transport.write
+        lane, write = self._lane, self.transport.writelines
         start = answered = 0
-        while not self.flow.write_paused and answered < MOST_UNANSWERED:
+        is_over = False
+        while not self.flow.write_paused and not is_over:
             body = data.find(HEAD_END, start) + len(HEAD_END)
             if body < len(HEAD_END):
                 break
@@ -360,10 +370,11 @@ class FastProtocol(BoundedProtocol):
             start = end
             if start == len(data):
                 break
+            is_over = answered == MOST_UNANSWERED or monotonic() - began >= self._turn_seconds
         if answered:
             self._has_answered(answered, began)
         rest = data[start:]
-        if rest and answered == MOST_UNANSWERED:  # others have their turn
+        if is_over:  # others have their turn
             self._hold(rest)
             self.loop.call_soon(self._go_on)
             return b""

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from readserver import auth
 from readserver.access import Admitted
-from readserver.answers import CONFIGS, FLAGS, SNAPSHOT, Variants
+from readserver.answers import CONFIGS, FLAGS, SNAPSHOT, Answer, Variants
 from readserver.conditional import accepts_gzip
 from readserver.provider import Found
 from readserver.rate_limit import ClientLimit
@@ -35,6 +35,14 @@ class Remembered:
     expires_at: float  # seconds since 1970; infinity without an end
     queries: frozenset[bytes]
     limited: bytes | None = None  # what a client key is counted as; None for a server's
+
+    def answer(self, accepted: bytes | None, known: bytes | None) -> Answer | None:
+        """The variant for this Accept-Encoding, which the client knows if it sent If-None-Match;
+        None where that is not exactly its entity tag: the slow path reads those."""
+        answer = self.variants.gzip
+        if answer is None or accepted is None or not accepts_gzip(accepted):
+            answer = self.variants.identity
+        return answer if known is None or known == answer.etag else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,11 +148,9 @@ class FastPath:
                 and scope["query_string"] in entry.queries
                 and time() < entry.expires_at
             ):
-                answer = entry.variants.gzip
-                if answer is None or accept_encoding is None or not accepts_gzip(accept_encoding):
-                    answer = entry.variants.identity
-                if (if_none_match is None or if_none_match == answer.etag) and (
-                    # Once refused it takes nothing; the slow path then says so.
+                answer = entry.answer(accept_encoding, if_none_match)
+                # Once refused it takes nothing; the slow path then says so.
+                if answer is not None and (
                     entry.limited is None or self._take(entry.limited, scope)
                 ):
                     entry.variants.tally.number += 1

@@ -34,7 +34,7 @@ from readserver.answers import CONFIGS, FLAGS, SNAPSHOT, STREAM, Header
 from readserver.context_answers import BULK
 from readserver.endpoints.evaluate import SINGLE, SINGLE_ROUTE
 from readserver.evaluations import Evaluations
-from readserver.fast_lane import Client, Head, Lane
+from readserver.fast_lane import Client, Head, Lane, Pieces
 from readserver.fast_path import Repeat
 from readserver.kinds import Kinds
 from readserver.stores.postgres import PostgresStore
@@ -182,7 +182,7 @@ class TracedLane(Lane):
     def _remember(self, data: bytes, repeat: Repeat) -> None:
         """Nothing: each request is a span of its own."""
 
-    def answer(self, head: Head, body: bytes, client: Client) -> bytes | None:
+    def answer(self, head: Head, body: bytes, client: Client) -> Pieces | None:
         method = "POST" if head.length else "GET"
         request = begin(self._tracer, method, head.route, head.headers)
         if not request.span.is_recording():
@@ -193,7 +193,7 @@ class TracedLane(Lane):
         finally:
             _current.reset(token)
         if answer is not None:  # a span that does not end is never sent
-            request.status = int(answer[9:12])  # behind `HTTP/1.1 `
+            request.status = int(answer[0][9:12])  # behind `HTTP/1.1 `
             request.end()
         return answer
 
@@ -203,9 +203,9 @@ class TracedEvaluations(Evaluations):
 
     __slots__ = ()
 
-    def evaluate(self, key: str, context: Mapping[str, Any]) -> Result | None:
+    def evaluate(self, key: str, context: Mapping[str, Any]) -> Result:
         result = super().evaluate(key, context)
-        if result is not None and (request := _current.get()) is not None:
+        if (request := _current.get()) is not None:
             version = self._programs[key].ruleset.version
             request.evaluated(result, self._snapshot.environment_id, version)
         return result

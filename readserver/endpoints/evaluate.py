@@ -123,9 +123,9 @@ class EvaluateEndpoint:
         prepared, grant = admitted.found.prepared, admitted.grant
         if key is not None:
             evaluations = prepared.evaluations[grant.kind]
-            result = evaluations.evaluate(key, context)
-            if result is None:
+            if key not in evaluations:
                 raise HTTPException(404, f"there is no flag {key!r}")
+            result = evaluations.evaluate(key, context)
             evaluations.tally(result).number += 1
             if self._counts.evaluations.is_wanted:
                 self._count(admitted, [result])

@@ -13,8 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.services import configs
+from core.services.api_keys import create_key
+from core.value_types import ValueType
 from tests.support import ofrep_worlds, readers
-from tests.support.installations import Cluster
+from tests.support.installations import Cluster, Installation
 from tests.support.ofrep_worlds import BULK
 from tests.support.readers import Reader
 from tests.support.waiting import eventually
@@ -27,12 +30,14 @@ LARGEST = 2_000  # bytes of a context
 
 @dataclass(frozen=True)
 class Known:
-    """What both readers know already: keys of prod, and entity tags by path."""
+    """What both readers know already: keys of prod, entity tags by path, and a key of dev, whose
+    configs are 4 MB."""
 
     server_key: bytes = b""
     client_key: bytes = b""
     flags: bytes = b""
     bulk: bytes = b""
+    large_key: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ def said(reader: Reader, *pieces: bytes, last: bytes = _LAST) -> bytes:
 def lanes(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lanes]:
     with cluster.installation() as installation, ExitStack() as stack:
         server, client = ofrep_worlds.define(installation)
+        large = large_configs(installation)
         folder = tmp_path_factory.mktemp("reader")
         found = readers.settings_for(installation) | {
             "FLAGCTL_HEADER_TIMEOUT": "0.5",
@@ -86,9 +92,22 @@ def lanes(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             for key in (client, server):
                 answers = [reader.get(path, key) for path in ("/v1/configs", "/v1/flags")]
                 answers.append(reader.ask("POST", BULK, key, body=CONTEXT))
+            reader.get("/v1/configs", large)
         flags, bulk = (answer.headers["etag"].encode() for answer in answers[1:])
         fast, plain = running
-        yield Lanes(fast, plain, Known(server.encode(), client.encode(), flags, bulk))
+        yield Lanes(
+            fast, plain, Known(server.encode(), client.encode(), flags, bulk, large.encode())
+        )
+
+
+def large_configs(installation: Installation) -> str:
+    """A key of the environment that has them."""
+    with installation.change() as change:
+        for number in range(16):
+            key = f"large_{number}"
+            configs.define_config(change, configs.Definition(key, ValueType.STRING))
+            configs.set_value(change, key, "dev", "x" * 250_000)
+        return create_key(change, "app", "dev").key
 
 
 CONTEXT = b'{"context":{"targetingKey":"u1","country":"DE","app_version":"2.3.0"}}'
@@ -114,6 +133,10 @@ def table(known: Known) -> dict[str, tuple[int, tuple[bytes, ...]]]:
     return {
         "200": (200, (plain,)),
         "configs": (200, (get(known, path=b"/v1/configs"),)),
+        "large configs": (
+            200,
+            (get(known, path=b"/v1/configs").replace(known.server_key, known.large_key) * 3,),
+        ),
         "environment": (200, (get(known, path=b"/v1/flags?environment=prod"),)),
         "another environment": (403, (get(known, path=b"/v1/flags?environment=dev"),)),
         "an unknown parameter": (200, (get(known, path=b"/v1/flags?_=1"),)),
@@ -297,3 +320,22 @@ def test_who_pipelines_and_never_reads_costs_little(lanes: Lanes, lane: str, pat
         # It reads at last, and gets everything that was sent whole.
         connection.settimeout(10)
         assert connection.recv(12) == b"HTTP/1.1 " + (b"404" if path == "/nowhere" else b"200")
+
+
+@pytest.mark.parametrize("lane", ["fast", "plain"])
+def test_many_who_do_not_read_a_large_answer_share_it(lanes: Lanes, lane: str) -> None:
+    reader: Reader = getattr(lanes, lane)
+    asked = get(lanes.known, path=b"/v1/configs").replace(
+        lanes.known.server_key, lanes.known.large_key
+    )
+    assert len(said(reader, asked)) > 4_000_000
+    before = resident(reader)
+    with ExitStack() as stack:
+        for _ in range(30):
+            connection = stack.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            connection.settimeout(10)
+            connection.connect(("127.0.0.1", reader.port))
+            connection.sendall(asked)
+            assert connection.recv(12) == b"HTTP/1.1 200"  # so all of it is written
+        assert resident(reader) - before < 8 * _MEGABYTE

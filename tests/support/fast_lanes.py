@@ -74,7 +74,13 @@ class Transport(asyncio.Transport):
 class World:
     """A connection to a lane that knows the credential `key`."""
 
-    def __init__(self, limited: bytes | None = None, burst: float = 1, room: int = 10**9) -> None:
+    def __init__(
+        self,
+        limited: bytes | None = None,
+        burst: float = 1,
+        room: int = 10**9,
+        turn_seconds: float = float("inf"),
+    ) -> None:
         self.memo, self.counts, self.state = Memo(), Counts(), ServerState()
         for evaluations in PREPARED.evaluations.values():
             evaluations.finished.clear()
@@ -105,7 +111,8 @@ class World:
             log_config=None,
             timeout_keep_alive=cast("int", KEEP_ALIVE),
         )
-        self.protocol: FastProtocol = fast(self.lane, Timeouts())(config, self.state, {})
+        protocol = fast(self.lane, Timeouts(), turn_seconds=turn_seconds)
+        self.protocol: FastProtocol = protocol(config, self.state, {})
         self.transport = self.protocol.transport = Transport(room)
         self.transport.protocol = self.protocol
         self.protocol.connection_made(self.transport)

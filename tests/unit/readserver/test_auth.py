@@ -9,7 +9,7 @@ from tests.support.snapshots import CLIENT_KEY, EXPIRED_KEY, KEY, UNKNOWN_KEY, s
 
 @pytest.mark.parametrize(
     "value",
-    [KEY, f"Bearer {KEY}", f"bearer   {KEY}", f" {KEY} ", f"Bearer \t{KEY}\t"],
+    [KEY, f"Bearer {KEY}", f"bearer   {KEY}", f"BEARER {KEY}", f" {KEY} ", f"Bearer \t{KEY}\t"],
 )
 def test_the_forms_of_a_credential(value: str) -> None:
     assert auth.parse(value.encode()) == auth.parse(KEY.encode())
@@ -49,6 +49,9 @@ def test_malformed(value: str) -> None:
         (KEY, True),
         (f"Bearer {KEY}", True),
         (f"bearer {KEY}", True),
+        (f"BEARER {KEY}", False),
+        (f"bEARER {KEY}", False),
+        (f" {KEY}", False),
         (f"Bearer  {KEY}", False),
         (f"Bearer \t{KEY}", False),
         (f"{KEY} ", False),

@@ -166,6 +166,24 @@ def test_other_connections_have_their_turn() -> None:
     on_loop(test)
 
 
+def test_a_turn_ends_when_it_took_long() -> None:
+    async def test() -> None:
+        world = World(turn_seconds=0)
+        assert world.ask(ONE) == 1
+        assert world.transport.reads, "there is nothing left to wait for"
+        assert world.ask(GET * 3 + OTHER) == 1
+        assert not world.transport.reads
+        seen: list[int] = []
+        while not world.handed_on:
+            await asyncio.sleep(0)  # another's turn
+            seen.append(len(world.transport.written) - 2)
+        assert seen[:2] == [1, 2]
+        assert world.handed_on == ["/v1/other"]
+        assert world.transport.reads
+
+    on_loop(test)
+
+
 def test_it_waits_for_a_peer_that_does_not_read() -> None:
     async def test() -> None:
         world = World(room=1_000)

@@ -57,7 +57,8 @@ class World:
     def answer(self, data: bytes, body: bytes = b"") -> bytes | None:
         head = read_head(data)
         assert head is not None
-        return self.lane.answer(head, body, None)
+        pieces = self.lane.answer(head, body, None)
+        return b"".join(pieces) if pieces is not None else None
 
     @property
     def names(self) -> list[str]:
