@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from core.auth.api_keys import KeyKind
+from readserver import fast_lane, protocol
 from readserver.context_answers import BULK
 from readserver.endpoints.evaluate import EvaluateEndpoint
 from readserver.fast_lane import read_head
@@ -203,19 +204,27 @@ def test_it_waits_for_a_peer_that_does_not_read() -> None:
 
 
 @pytest.mark.parametrize("request_", [GET, OTHER], ids=["the lane's", "ordinary"])
-def test_an_idle_connection_is_closed_after_its_last_answer(request_: bytes) -> None:
+def test_an_idle_connection_is_closed_after_its_last_answer(
+    request_: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    for module in (protocol, fast_lane):
+        monkeypatch.setattr(module, "monotonic", lambda: now)
+
     async def test() -> None:
+        nonlocal now
         world = World()
-        loop = asyncio.get_running_loop()
-        for _ in range(3):
+        for answers in range(1, 4):
             world.ask(request_)
-            await asyncio.sleep(KEEP_ALIVE / 2)
-            assert world.transport.written
+            while world.state.total_requests < answers:
+                await asyncio.sleep(0)
+            assert world.protocol.timeout_keep_alive_task is not None
+            now += KEEP_ALIVE * 0.9
+            world.protocol.timeout_keep_alive_handler()
             assert not world.transport.is_closed
-        answered_at = loop.time() - KEEP_ALIVE / 2
-        while not world.transport.is_closed:
+        now += KEEP_ALIVE * 0.2
+        while not world.transport.is_closed:  # by the timer that is set
             await asyncio.sleep(0.001)
-        assert loop.time() - answered_at >= KEEP_ALIVE * 0.9
 
     on_loop(test)
 
