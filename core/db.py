@@ -14,7 +14,7 @@ import sqlalchemy.exc
 from psycopg.abc import PQGen
 from psycopg.pq.abc import PGconn
 from psycopg.types.json import set_json_dumps
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.pool import NullPool
@@ -141,16 +141,30 @@ class _Dialect(PGDialect_psycopg):
         self.default_isolation_level = "READ COMMITTED"
 
 
-_opening: ContextVar[Callable[[], psycopg.Connection[Any]]] = ContextVar("opening")
+def _lost() -> psycopg.Connection[Any]:
+    """SQLAlchemy would open a connection anew that broke; a transaction is not to go on in another
+    one."""
+    raise psycopg.OperationalError("the connection was lost")
+
+
+_opening: ContextVar[Callable[[], psycopg.Connection[Any]]] = ContextVar("opening", default=_lost)
 
 
 @cache
 def _engine() -> Engine:
     """One for all databases, so that a statement is compiled once; it keeps no connection."""
     registry.register("postgresql.flagctl", __name__, _Dialect.__name__)
-    return create_engine(
+    engine = create_engine(
         "postgresql+flagctl://", creator=lambda: _opening.get()(), poolclass=NullPool
     )
+    event.listen(engine, "handle_error", _keep_pool)
+    return engine
+
+
+def _keep_pool(context: ExceptionContext) -> None:
+    """A connection that breaks says nothing of others. SQLAlchemy would open each one twice until
+    the wall clock is past this moment: for hours, if somebody sets it back."""
+    context.invalidate_pool_on_disconnect = False
 
 
 @contextmanager

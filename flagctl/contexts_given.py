@@ -1,5 +1,6 @@
 """Evaluation contexts as they are typed: `--context name=value`, files, JSON lines."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,9 +8,16 @@ from typing import Any, Final
 
 from core.errors import InvalidInputError
 from core.evaluation.context import TARGETING_KEY, split_path
-from core.evaluation.context_json import ContextError, UnreadableError, check, read
+from core.evaluation.context_json import (
+    ContextError,
+    NoJsonError,
+    UnreadableError,
+    check,
+    read,
+)
 from core.evaluation.faults import Fault
 
+_CONSTANTS: Final = ("NaN", "Infinity", "-Infinity")  # which Python takes for JSON
 _DEEPEST: Final = 64  # a server's bound is a setting, and less unless it is set
 
 
@@ -28,7 +36,14 @@ def context_of(pairs: list[str] | None, file: str | None, key: str | None) -> di
 
 def lines_of(file: str) -> list[bytes]:
     """The lines of a file; - is stdin. Raises InvalidInputError."""
-    return _read(file).split(b"\n")
+    text = _read(file)
+    encoding = json.detect_encoding(text)
+    if encoding.startswith(("utf-16", "utf-32")):
+        try:
+            text = text.decode(encoding).encode()
+        except UnicodeDecodeError:
+            raise InvalidInputError(f"{file} is not {encoding.upper()}") from None
+    return text.removesuffix(b"\n").split(b"\n")
 
 
 def contexts_in(lines: list[bytes], file: str) -> Iterator[dict[str, Any]]:
@@ -39,11 +54,15 @@ def contexts_in(lines: list[bytes], file: str) -> Iterator[dict[str, Any]]:
 
 
 def _value(text: str, name: str) -> Any:
-    """As JSON where it is JSON, else text."""
-    try:
-        return _checked(text.encode(), name)
-    except UnreadableError:
+    """As JSON where it has JSON's form, else text."""
+    if text in _CONSTANTS:
         return text
+    try:
+        return _checked(text.encode(), name, name)
+    except NoJsonError:
+        return text
+    except UnreadableError as error:
+        raise InvalidInputError(str(error)) from None
 
 
 def _put(context: dict[str, Any], name: str, value: Any) -> None:
@@ -62,7 +81,7 @@ def _put(context: dict[str, Any], name: str, value: Any) -> None:
 
 def _object(text: bytes, what: str) -> dict[str, Any]:
     try:
-        found = _checked(text, what)
+        found = _checked(text, what, f"{what}: $")
     except UnreadableError as error:
         raise InvalidInputError(str(error)) from None
     if not isinstance(found, dict):
@@ -70,13 +89,13 @@ def _object(text: bytes, what: str) -> dict[str, Any]:
     return found
 
 
-def _checked(text: bytes, what: str) -> Any:
-    """Raises UnreadableError, which `--context` takes for text, and InvalidInputError."""
+def _checked(text: bytes, what: str, place: str) -> Any:
+    """Raises UnreadableError, and InvalidInputError with the place in it."""
     try:
         value = read(text, what)
-        check(value, "$", _DEEPEST)
+        check(value, place, _DEEPEST)
     except ContextError as error:
-        raise InvalidInputError(f"{what}: {error}") from None
+        raise InvalidInputError(str(error)) from None
     return value
 
 

@@ -76,10 +76,11 @@ async def caught_up(provider: Provider, admitted: Admitted, known: str | None) -
         return admitted
     found = await provider.at_least(admitted.found, revision)
     # What is newer may be what revoked the key: that it was good before says nothing here.
-    snapshot = found.prepared.snapshot
-    key = ParsedKey(admitted.grant.kind, snapshot.environment_id, admitted.digest)
+    environment_id = admitted.found.prepared.snapshot.environment_id
+    key = ParsedKey(admitted.grant.kind, environment_id, admitted.digest)
     with _counted(provider.counts.wrong_keys, "secret"):
-        grant = auth.authenticate(key, snapshot)
+        grant = auth.authenticate(key, found.prepared.snapshot if found is not None else None)
+    assert found is not None  # noqa: S101 - else there is no grant
     return replace(admitted, found=found, grant=grant)
 
 

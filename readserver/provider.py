@@ -115,9 +115,10 @@ class Provider:
             raise UnavailableError("more environments are asked for at once than may be held")
         return Found(prepared, source) if prepared is not None else None
 
-    async def at_least(self, found: Found, revision: int) -> Found:
+    async def at_least(self, found: Found, revision: int) -> Found | None:
         """`found`, or what is newer, where a client was told of `revision` by another server: one
-        flight is waited for, a second at most. A revision that was made up only costs its time."""
+        flight is waited for, a second at most. A revision that was made up only costs its time.
+        None if Postgres says that the environment is gone."""
         snapshot = found.prepared.snapshot
         if revision <= snapshot.revision:
             return found
@@ -125,9 +126,10 @@ class Provider:
         if flight := self._flights.get(snapshot.environment_id):
             await asyncio.wait({flight}, timeout=_CATCH_UP_SECONDS)
         prepared = self._held.prepared(snapshot.environment_id)
-        if prepared is None or prepared is found.prepared:
-            return found
-        return Found(prepared, "memory")
+        if prepared is None:  # others are asked for more, or it was deleted
+            is_gone = self._truth.is_known and not self._truth.has(snapshot.environment_id)
+            return None if is_gone else found
+        return found if prepared is found.prepared else Found(prepared, "memory")
 
     async def _recalled(self, environment_id: str) -> Prepared | None:
         """From the last-good file, while Postgres is away. One reading for all who ask."""

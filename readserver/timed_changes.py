@@ -68,18 +68,22 @@ class TimedChanges:
                 self._sleep(environment_id, (begins_at - now).total_seconds())
 
     def _up_to_date(self, environment_id: str, now: datetime) -> Prepared | None:
-        """What is held, after what was made ahead has taken its place, if it is time for that. It
-        does so although a later change may have come as well: it is nearer."""
+        """What is held, after what was made has taken its place, if it is time for that."""
         held, ready = self._held.get(environment_id), self._next.get(environment_id)
-        if ready is None:
+        if held is None or ready is None:
+            self._next.pop(environment_id, None)
             return held
-        if held is None or ready.snapshot is not held.snapshot:
-            del self._next[environment_id]
-        elif not held.holds_at(now):
-            del self._next[environment_id]
-            if ready.since is None or ready.since <= now:  # else the clock was set back
-                self._held[environment_id] = held = ready
-                self._on_change()
+        follows = ready.snapshot is held.snapshot and ready.since == held.until
+        if held.holds_at(now):
+            if not follows:  # made for another snapshot, or while the clock was set otherwise
+                del self._next[environment_id]
+            return held
+        del self._next[environment_id]
+        # What follows is nearer than what is held, although a later change may have come as well.
+        is_nearer = follows and ready.since is not None and ready.since <= now
+        if ready.snapshot is held.snapshot and (is_nearer or ready.holds_at(now)):
+            self._held[environment_id] = held = ready
+            self._on_change()
         return held
 
     def _start(self, environment_id: str, snapshot: Snapshot, at: datetime) -> None:

@@ -11,10 +11,13 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from core import json_text
 from core.errors import InvalidInputError, UnauthenticatedError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 ALGORITHM: Final = "RS256"
 LEEWAY: Final = timedelta(seconds=30)
@@ -27,6 +30,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _END_OF_TIME: Final = 253_402_300_799  # the year 9999, in seconds since 1970
 _REQUIRED: Final = ("exp", "iat", "iss", "aud", "sub")
 _FORM: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
+_RESTORE: Final = "restore its file from a copy, or make a new one: `flagctl signing-key rotate`"
 _ISSUE_HINT: Final = "get a new one with `flagctl token issue EMAIL`"
 
 
@@ -211,20 +215,28 @@ def sign(claims: dict[str, Any], private_key: str, key_id: str) -> str:
     except jwt.InvalidSignatureError:
         raise InvalidInputError(
             f"the signing key {key_id} is damaged: what it signs cannot be verified",
-            hint="restore its file from a copy, or make a new one: `flagctl signing-key rotate`",
+            hint=_RESTORE,
         ) from None
     return token
 
 
-def load_private_key(pem: bytes, passphrase: bytes | None = None) -> Any:
-    """A private key of PEM. Its primes are not looked at, which takes forty times as long as to
-    sign with it: `sign` verifies what it signed instead.
+def load_private_key(pem: bytes, passphrase: bytes | None = None) -> "RSAPrivateKey":
+    """A private RSA key of PEM. Whether its primes are prime is not looked at, which takes forty
+    times as long as to sign with it: `sign` verifies what it signed instead.
 
-    Raises ValueError for what is none, TypeError for a passphrase that is missing, or too much.
+    Raises ValueError for what is none, TypeError for a passphrase that is missing, or too much;
+    InvalidInputError for one that is damaged, or of another kind.
     """
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    return load_pem_private_key(pem, passphrase, unsafe_skip_rsa_key_validation=True)
+    key = load_pem_private_key(pem, passphrase, unsafe_skip_rsa_key_validation=True)
+    if not isinstance(key, RSAPrivateKey):
+        raise InvalidInputError("a signing key is an RSA key")
+    numbers = key.private_numbers()
+    if numbers.p * numbers.q != numbers.public_numbers.n:
+        raise InvalidInputError("the signing key is damaged", hint=_RESTORE)
+    return key
 
 
 def modulus_of(public_key: str) -> bytes:

@@ -9,10 +9,15 @@ import re
 from typing import Any, Final
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_LONGEST_PLACE: Final = 60  # characters, of one that is deep
 
 
 class UnreadableError(ValueError):
     """The text is no JSON."""
+
+
+class NoJsonError(UnreadableError):
+    """It does not have JSON's form."""
 
 
 class ContextError(ValueError):
@@ -24,14 +29,16 @@ def read(text: bytes, what: str) -> Any:
     try:
         return _decoded(text)
     except RecursionError:
-        raise ContextError("nested too deeply") from None
-    except UnicodeDecodeError:
-        raise UnreadableError(f"{what} is not UTF-8") from None
+        raise ContextError(f"{what} is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise UnreadableError(f"{what} is not {error.encoding.upper()}") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise UnreadableError(f"{what} is no JSON: {error.msg} at {where}") from None
-    except ValueError as error:
-        raise UnreadableError(f"{what}: {error}") from None
+        raise NoJsonError(f"{what} is no JSON: {error.msg} at {where}") from None
+    except UnreadableError as error:
+        raise type(error)(f"{what}: {error}") from None
+    except ValueError:  # Python's, whose advice is for programmers
+        raise UnreadableError(f"{what} has a number of too many digits") from None
 
 
 def check(value: Any, place: str, deepest: int) -> None:
@@ -99,7 +106,7 @@ def _find(value: Any, place: str, deepest: int, depth: int = 0) -> None:
             raise ContextError(f"{place} is larger than a double holds")
     elif kind is dict or kind is list:
         if depth >= deepest:
-            raise ContextError(f"{place} is nested deeper than {deepest}")
+            raise ContextError(f"{place[:_LONGEST_PLACE]}… is nested deeper than {deepest}")
         for key, inner in value.items() if kind is dict else enumerate(value):
             if kind is dict:
                 _find(key, f"a name in {place}", deepest, depth)

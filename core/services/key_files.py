@@ -9,11 +9,14 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from core.auth import tokens
 from core.errors import ConflictError, InvalidInputError, PassphraseNeededError
 from core.settings import Secret
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 MIN_PASSPHRASE: Final = 12  # characters
 MAX_PASSPHRASE: Final = 1_000  # bytes; OpenSSL takes a few more
@@ -59,7 +62,7 @@ class KeyFile:
         )
         return opened.decode(), tokens.key_id_of(public.decode())
 
-    def _load(self, pem: bytes) -> Any:
+    def _load(self, pem: bytes) -> "RSAPrivateKey":
         try:
             return tokens.load_private_key(pem)
         except TypeError:  # it is encrypted
@@ -125,12 +128,11 @@ class KeyFile:
 
         secret = check_passphrase(self.passphrase).reveal().encode()
         private = tokens.load_private_key(private_key.encode())
-        sealed: bytes = private.private_bytes(
+        return private.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.BestAvailableEncryption(secret),
-        )
-        return sealed.decode()
+        ).decode()
 
 
 def _keep_name(folder: Path) -> None:

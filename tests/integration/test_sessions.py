@@ -1,5 +1,6 @@
 """The one door: whose token opens it, and what the others are told."""
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -236,3 +237,28 @@ def test_connecting_asks_nothing(installation: Installation) -> None:
         assert installation.ask(query, [driver.info.backend_pid]) == [("",)]
         connection.execute(text("SELECT 1"))
         assert installation.ask(query, [driver.info.backend_pid]) == [("SELECT 1",)]
+
+
+def test_a_connection_that_broke_is_not_replaced_in_secret(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, real_open, real_time = [], db.open_driver_connection, time.time
+
+    def open_one(*given: Any, **more: Any) -> Any:
+        opened.append(given)
+        return real_open(*given, **more)
+
+    monkeypatch.setattr(db, "open_driver_connection", open_one)
+    with db.connect(installation.admin_url, application_name="broken") as connection:
+        installation.ask(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'broken' AND datname = current_database()"
+        )
+        for _ in range(2):
+            with pytest.raises(UnavailableError), db.translated():
+                connection.execute(text("SELECT 1"))
+            connection.rollback()
+    monkeypatch.setattr(time, "time", lambda: real_time() - 3_600)
+    with db.connect(installation.admin_url, application_name="whole") as connection:
+        connection.execute(text("SELECT 1"))
+    assert len(opened) == 2

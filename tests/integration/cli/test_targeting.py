@@ -106,6 +106,12 @@ def test_contexts_are_read_as_servers_read_them(world: CommandLine, tmp_path: Pa
     lines = [f'{{"targetingKey": {json.dumps(k, ensure_ascii=k == odd[0])}}}\r\n' for k in odd]
     file.write_text("".join([*lines, '{"n": 0.12345678901234567890123}']), newline="")
     assert [row["targeting_key"] for row in world.json(*where)] == [*odd, None]
+    file.write_bytes('{"targetingKey": "é"}\n{"targetingKey": "中"}\n'.encode("utf-16"))
+    assert [row["targeting_key"] for row in world.json(*where)] == ["é", "中"]
+    file.write_bytes(b'\xff\xfe{\0"\0"')
+    assert f"{file} is not UTF-16" in world.fails(2, *where)
+    file.write_bytes(b'{"a": "\xff"}')
+    assert f"line 1 of {file} is not UTF-8" in world.fails(2, *where)
     file.write_bytes('{"country": "DE", "app_version": "3.0.0"}'.encode("utf-16"))
     assert evaluated(world, "--context-file", str(file))["variant"] == "compact"
     deep = "[" * 65 + "]" * 65
@@ -115,14 +121,17 @@ def test_contexts_are_read_as_servers_read_them(world: CommandLine, tmp_path: Pa
         (f'{{"a": {deep}}}', "nested deeper than 64"),
         ('{"a": ' + "[" * 100_000, "nested too deeply"),
         ('{"a": NaN}', "JSON has no NaN"),
+        (f'{{"a": {"1" * 5_000}}}', "has a number of too many digits"),
         ("[]", "is no JSON object"),
     ):
         file.write_text(text)
         assert words in world.fails(2, *where[:-2], "--context-file", str(file)), text
     for value, words in (
-        ("1e400", "n: $ is larger than a double holds"),
+        ("1e400", "n is larger than a double holds"),
         (deep, "deeper than 64"),
-        ("[" * 100_000, "n: nested too deeply"),
+        ("[" * 100_000, "n is nested too deeply"),
+        ('{"x": 1, "x": 2}', "n: the key 'x' stands twice"),
+        ('{"x": NaN}', "n: JSON has no NaN"),
     ):
         assert words in world.fails(2, *where[:-2], "-c", f"n={value}"), value
     assert evaluated(world, "-c", "n=NaN")["reason"] == "DEFAULT"  # no JSON: a text

@@ -58,3 +58,11 @@ async def test_the_grant_is_that_of_what_is_served(world: World) -> None:
     after = await caught_up(world.provider, before, NEWER)
     assert (after.found.prepared.snapshot.revision, after.grant.expires_at) == (2, FUTURE)
     assert await caught_up(world.provider, after, "nonsense") is after
+
+
+@world_test
+async def test_a_key_of_an_environment_that_is_gone_gets_nothing(world: World) -> None:
+    before = await admitted(world)
+    world.postgres.snapshot = None
+    with pytest.raises(UnauthenticatedError, match="unknown, revoked or expired"):
+        await caught_up(world.provider, before, NEWER)

@@ -219,6 +219,27 @@ async def test_a_clock_that_jumps_while_the_next_is_ready(world: World) -> None:
 
 
 @world_test
+async def test_what_was_made_while_the_clock_was_back_is_never_served(world: World) -> None:
+    world.postgres.snapshot = ending(1, HOUR, 2 * HOUR)
+    world.wall = between = NOW + HOUR + timedelta(minutes=1)
+    await world.get()
+    world.prepare = gated = Gated()
+    world.wall = NOW
+    world.check()
+    await until(lambda: bool(gated.begun))
+    world.wall = between
+    gated.gate.set()
+    await until(lambda: not world.held._timed._preparing)
+    assert held(world).since == NOW + HOUR
+    world.wall = NOW + 2 * HOUR - timedelta(seconds=1)
+    world.check()
+    await is_ready(world)
+    world.wall = NOW + 2 * HOUR
+    world.held.follow_time()
+    assert held(world).since == NOW + 2 * HOUR
+
+
+@world_test
 async def test_a_newer_snapshot_that_brings_an_earlier_change(world: World) -> None:
     world.postgres.snapshot = expiring(in_hours=2)
     world.wall = NOW + HOUR - timedelta(milliseconds=1)

@@ -37,6 +37,7 @@ async def test_a_client_that_is_ahead_is_waited_for(world: World) -> None:
     await world.come_to(2)
     assert await world.provider.at_least(found, 1) is found
     newer = await world.provider.at_least(found, 2)
+    assert newer is not None
     assert (newer.prepared.snapshot.revision, world.postgres.asked) == (2, 2)
     assert await world.provider.at_least(newer, 10**12) is newer, "it was made up"
     assert await world.provider.at_least(newer, 10**12) is newer

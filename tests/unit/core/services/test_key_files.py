@@ -1,7 +1,10 @@
+import base64
 import stat
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from core.auth import tokens
 from core.errors import ConflictError, InvalidInputError, PassphraseNeededError
@@ -136,3 +139,24 @@ def test_the_shortest_and_the_longest_passphrase(tmp_path: Path, good: str) -> N
 
 def test_a_passphrase_does_not_show_itself(sealed: KeyFile) -> None:
     assert "eleven" not in repr(sealed)
+
+
+def test_a_damaged_key_is_told_from_another_one(written: KeyFile) -> None:
+    key = tokens.load_private_key(PRIVATE.encode())
+    modulus = key.public_key().public_numbers().n
+    size = (key.key_size + 7) // 8
+    der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    damaged = der.replace(modulus.to_bytes(size), (modulus ^ 2**700).to_bytes(size))
+    assert damaged != der
+    text = base64.encodebytes(damaged).decode()
+    written.path.write_text(f"-----BEGIN PRIVATE KEY-----\n{text}-----END PRIVATE KEY-----\n")
+    with pytest.raises(InvalidInputError, match="the signing key is damaged") as caught:
+        written.read()
+    assert "restore its file from a copy" in caught.value.hint
+
+
+def test_a_key_of_another_kind(written: KeyFile) -> None:
+    other = ec.generate_private_key(ec.SECP256R1())
+    written.path.write_bytes(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    with pytest.raises(InvalidInputError, match="a signing key is an RSA key"):
+        written.read()
