@@ -11,7 +11,7 @@ from typing import Any
 
 Expected = Callable[[str, Any], bool]  # whether this document is right for that path
 
-_PAUSE_SECONDS = 0.02  # the processor is for what is tested, too
+_PAUSE_SECONDS = 0.005  # the processor is for what is tested, too
 Request = tuple[str, str, bytes | None]
 _CONTEXT = b'{"context": {"targetingKey": "u1"}}'
 _REQUESTS: tuple[Request, ...] = (
