@@ -73,15 +73,13 @@ class TimedChanges:
         if held is None or ready is None:
             self._next.pop(environment_id, None)
             return held
-        follows = ready.snapshot is held.snapshot and ready.since == held.until
+        is_same = ready.snapshot is held.snapshot
         if held.holds_at(now):
-            if not follows:  # made for another snapshot, or while the clock was set otherwise
-                del self._next[environment_id]
+            if not is_same or ready.since != held.until:
+                del self._next[environment_id]  # of another snapshot, or of a clock set otherwise
             return held
         del self._next[environment_id]
-        # What follows is nearer than what is held, although a later change may have come as well.
-        is_nearer = follows and ready.since is not None and ready.since <= now
-        if ready.snapshot is held.snapshot and (is_nearer or ready.holds_at(now)):
+        if is_same and (ready.holds_at(now) or _is_between(held.until, ready.since, now)):
             self._held[environment_id] = held = ready
             self._on_change()
         return held
@@ -117,3 +115,9 @@ class TimedChanges:
         for task in preparing:
             task.cancel()
         await asyncio.gather(*preparing, return_exceptions=True)
+
+
+def _is_between(end: datetime | None, since: datetime | None, now: datetime) -> bool:
+    """Whether what holds from `since` on is nearer to now than what held until `end`, although
+    another change may have come after it."""
+    return end is not None and since is not None and end <= since <= now

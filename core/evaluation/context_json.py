@@ -13,7 +13,7 @@ _LONGEST_PLACE: Final = 60  # characters, of one that is deep
 
 
 class UnreadableError(ValueError):
-    """The text is no JSON."""
+    """The text is no JSON, or none that has one meaning."""
 
 
 class NoJsonError(UnreadableError):
@@ -25,7 +25,8 @@ class ContextError(ValueError):
 
 
 def read(text: bytes, what: str) -> Any:
-    """Any JSON, in an encoding that JSON may have; not checked yet. Raises both errors."""
+    """Any JSON, in an encoding that JSON may have; not checked yet. Raises UnreadableError
+    and ContextError."""
     try:
         return _decoded(text)
     except RecursionError:

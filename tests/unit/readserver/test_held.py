@@ -199,6 +199,24 @@ async def test_instants_that_come_faster_than_they_are_prepared(world: World) ->
 
 
 @world_test
+async def test_several_instants_that_were_missed_and_one_more(world: World) -> None:
+    """What is made then does not follow on what is held, nor hold any more, and is nearer."""
+    second = timedelta(seconds=1)
+    world.postgres.snapshot = ending(1, HOUR, 2 * HOUR, 3 * HOUR)
+    await world.get()
+    world.prepare = gated = Gated()
+    world.wall = NOW + 2 * HOUR
+    world.check()
+    await until(lambda: bool(gated.begun))
+    world.wall = NOW + 3 * HOUR + second
+    changes = world.changes
+    gated.gate.set()
+    await comes_to_hold(world)
+    assert world.changes == changes + 2
+    assert [at for _, at in gated.begun] == [NOW + 2 * HOUR, world.wall]
+
+
+@world_test
 async def test_a_clock_that_jumps_while_the_next_is_ready(world: World) -> None:
     world.postgres.snapshot = ending(1, HOUR, 2 * HOUR)
     second = timedelta(seconds=1)
