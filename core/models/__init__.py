@@ -1,7 +1,6 @@
 """The tables as SQLAlchemy classes. The migrations are the authority; a test proves them equal.
 
-Each class is imported when it is first asked for: mapping all of them takes a twentieth of a
-second, and `flagctl set` needs four.
+Each class is imported when it is first asked for: no command needs them all.
 """
 
 from importlib import import_module

@@ -1,9 +1,15 @@
 from datetime import datetime
 
-from sqlalchemy import ForeignKeyConstraint, Identity, Index, Integer, LargeBinary, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import (
+    Column,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    UniqueConstraint,
+)
 
-from core.models.base import Base
+from core.models.base import Attribute, Base
 
 
 class ApiKey(Base):
@@ -21,15 +27,15 @@ class ApiKey(Base):
         Index("api_keys_environment_idx", "environment_id"),
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
-    organization_id: Mapped[int]
-    environment_id: Mapped[int]
-    public_id: Mapped[str]
-    name: Mapped[str]
-    kind: Mapped[str]
-    digest: Mapped[bytes] = mapped_column(LargeBinary)
-    expires_at: Mapped[datetime | None]
-    revoked_at: Mapped[datetime | None]
-    version: Mapped[int] = mapped_column(Integer)
-    created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
+    id: Attribute[int] = Column(Identity(always=True), primary_key=True)
+    organization_id: Attribute[int]
+    environment_id: Attribute[int]
+    public_id: Attribute[str]
+    name: Attribute[str]
+    kind: Attribute[str]
+    digest: Attribute[bytes]
+    expires_at: Attribute[datetime | None]
+    revoked_at: Attribute[datetime | None]
+    version: Attribute[int] = Column(Integer)
+    created_at: Attribute[datetime]
+    updated_at: Attribute[datetime]

@@ -2,11 +2,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, PrimaryKeyConstraint, UniqueConstraint, text
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, mapped_column
 
-from core.models.base import Base
+from core.models.base import Attribute, Base
 
 
 class AuditEvent(Base):
@@ -38,22 +37,22 @@ class AuditEvent(Base):
         Index("audit_events_occurred_at_idx", "organization_id", text("occurred_at DESC")),
     )
 
-    organization_id: Mapped[int]
-    seq: Mapped[int]
-    change_id: Mapped[UUID]
-    occurred_at: Mapped[datetime]
-    actor: Mapped[str]
-    actor_name: Mapped[str]
-    entity_type: Mapped[str]
-    entity_id: Mapped[int]
-    entity_key: Mapped[str]
-    environment_id: Mapped[int | None]
-    environment: Mapped[str | None]
-    action: Mapped[str]
-    before: Mapped[Any | None] = mapped_column(JSONB())
-    after: Mapped[Any | None] = mapped_column(JSONB())
-    reason: Mapped[str | None]
-    client_version: Mapped[str]
+    organization_id: Attribute[int]
+    seq: Attribute[int]
+    change_id: Attribute[UUID]
+    occurred_at: Attribute[datetime]
+    actor: Attribute[str]
+    actor_name: Attribute[str]
+    entity_type: Attribute[str]
+    entity_id: Attribute[int]
+    entity_key: Attribute[str]
+    environment_id: Attribute[int | None]
+    environment: Attribute[str | None]
+    action: Attribute[str]
+    before: Attribute[Any | None] = Column(JSONB())
+    after: Attribute[Any | None] = Column(JSONB())
+    reason: Attribute[str | None]
+    client_version: Attribute[str]
 
 
 class AuditEventRevision(Base):
@@ -67,8 +66,8 @@ class AuditEventRevision(Base):
         Index("audit_event_revisions_revision_idx", "environment_id", "revision"),
     )
 
-    organization_id: Mapped[int]
-    seq: Mapped[int]
-    environment_id: Mapped[int]
-    environment: Mapped[str]
-    revision: Mapped[int]
+    organization_id: Attribute[int]
+    seq: Attribute[int]
+    environment_id: Attribute[int]
+    environment: Attribute[str]
+    revision: Attribute[int]

@@ -1,11 +1,10 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKeyConstraint, Identity, Index, Integer, UniqueConstraint
+from sqlalchemy import Column, ForeignKeyConstraint, Identity, Index, Integer, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, mapped_column
 
-from core.models.base import Base
+from core.models.base import Attribute, Base
 
 
 class Config(Base):
@@ -20,16 +19,16 @@ class Config(Base):
         UniqueConstraint("id", "organization_id", name="configs_id_organization_unique"),
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
-    organization_id: Mapped[int]
-    key: Mapped[str]
-    type: Mapped[str]
-    schema: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
-    description: Mapped[str]
-    client_visible: Mapped[bool]
-    version: Mapped[int] = mapped_column(Integer)
-    created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
+    id: Attribute[int] = Column(Identity(always=True), primary_key=True)
+    organization_id: Attribute[int]
+    key: Attribute[str]
+    type: Attribute[str]
+    schema: Attribute[Any | None] = Column(JSONB(none_as_null=True))
+    description: Attribute[str]
+    client_visible: Attribute[bool]
+    version: Attribute[int] = Column(Integer)
+    created_at: Attribute[datetime]
+    updated_at: Attribute[datetime]
 
 
 class ConfigValue(Base):
@@ -53,11 +52,11 @@ class ConfigValue(Base):
         Index("config_values_environment_idx", "environment_id"),
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
-    organization_id: Mapped[int]
-    config_id: Mapped[int]
-    environment_id: Mapped[int]
-    value: Mapped[Any] = mapped_column(JSONB())
-    version: Mapped[int] = mapped_column(Integer)
-    created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
+    id: Attribute[int] = Column(Identity(always=True), primary_key=True)
+    organization_id: Attribute[int]
+    config_id: Attribute[int]
+    environment_id: Attribute[int]
+    value: Attribute[Any] = Column(JSONB())
+    version: Attribute[int] = Column(Integer)
+    created_at: Attribute[datetime]
+    updated_at: Attribute[datetime]

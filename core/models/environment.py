@@ -1,10 +1,9 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Identity, Integer, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Column, ForeignKeyConstraint, Identity, Integer, UniqueConstraint
 
-from core.models.base import Base
+from core.models.base import Attribute, Base
 
 
 class Environment(Base):
@@ -26,15 +25,15 @@ class Environment(Base):
         UniqueConstraint("id", "organization_id", name="environments_id_organization_unique"),
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
-    organization_id: Mapped[int]
-    public_id: Mapped[str]
-    key: Mapped[str]
-    description: Mapped[str]
-    confirm: Mapped[bool]
-    revision: Mapped[int]
-    stamp: Mapped[UUID]
-    revised_in: Mapped[UUID | None]
-    version: Mapped[int] = mapped_column(Integer)
-    created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
+    id: Attribute[int] = Column(Identity(always=True), primary_key=True)
+    organization_id: Attribute[int]
+    public_id: Attribute[str]
+    key: Attribute[str]
+    description: Attribute[str]
+    confirm: Attribute[bool]
+    revision: Attribute[int]
+    stamp: Attribute[UUID]
+    revised_in: Attribute[UUID | None]
+    version: Attribute[int] = Column(Integer)
+    created_at: Attribute[datetime]
+    updated_at: Attribute[datetime]

@@ -1,11 +1,10 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKeyConstraint, Identity, Integer, Text, UniqueConstraint
+from sqlalchemy import Column, ForeignKeyConstraint, Identity, Integer, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import Mapped, mapped_column
 
-from core.models.base import Base
+from core.models.base import Attribute, Base
 
 
 class Flag(Base):
@@ -23,22 +22,22 @@ class Flag(Base):
         UniqueConstraint("id", "organization_id", name="flags_id_organization_unique"),
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
-    organization_id: Mapped[int]
-    key: Mapped[str]
-    type: Mapped[str]
-    variants: Mapped[dict[str, Any]]
-    on_variant: Mapped[str]
-    off_variant: Mapped[str]
-    default_enabled: Mapped[bool]
-    description: Mapped[str]
-    owner: Mapped[str]
-    tags: Mapped[list[str]] = mapped_column(ARRAY(Text()))
-    permanent: Mapped[bool]
-    client_visible: Mapped[bool]
-    expires_at: Mapped[datetime | None]
-    archived_at: Mapped[datetime | None]
-    salt: Mapped[str]
-    version: Mapped[int] = mapped_column(Integer)
-    created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
+    id: Attribute[int] = Column(Identity(always=True), primary_key=True)
+    organization_id: Attribute[int]
+    key: Attribute[str]
+    type: Attribute[str]
+    variants: Attribute[dict[str, Any]]
+    on_variant: Attribute[str]
+    off_variant: Attribute[str]
+    default_enabled: Attribute[bool]
+    description: Attribute[str]
+    owner: Attribute[str]
+    tags: Attribute[list[str]] = Column(ARRAY(Text()))
+    permanent: Attribute[bool]
+    client_visible: Attribute[bool]
+    expires_at: Attribute[datetime | None]
+    archived_at: Attribute[datetime | None]
+    salt: Attribute[str]
+    version: Attribute[int] = Column(Integer)
+    created_at: Attribute[datetime]
+    updated_at: Attribute[datetime]

@@ -1,10 +1,9 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Integer, LargeBinary
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Column, Integer
 
-from core.models.base import Base
+from core.models.base import Attribute, Base
 
 
 class Installation(Base):
@@ -12,10 +11,10 @@ class Installation(Base):
 
     __tablename__ = "installation"
 
-    singleton: Mapped[bool] = mapped_column(primary_key=True)
-    id: Mapped[UUID]
-    epoch_generation: Mapped[int] = mapped_column(Integer)
-    created_at: Mapped[datetime]
+    singleton: Attribute[bool] = Column(primary_key=True)
+    id: Attribute[UUID]
+    epoch_generation: Attribute[int] = Column(Integer)
+    created_at: Attribute[datetime]
 
 
 class ChangeKey(Base):
@@ -23,9 +22,9 @@ class ChangeKey(Base):
 
     __tablename__ = "change_key"
 
-    singleton: Mapped[bool] = mapped_column(primary_key=True)
-    inner_key: Mapped[bytes] = mapped_column(LargeBinary)
-    outer_key: Mapped[bytes] = mapped_column(LargeBinary)
+    singleton: Attribute[bool] = Column(primary_key=True)
+    inner_key: Attribute[bytes]
+    outer_key: Attribute[bytes]
 
 
 class SnapshotKey(Base):
@@ -33,5 +32,5 @@ class SnapshotKey(Base):
 
     __tablename__ = "snapshot_key"
 
-    singleton: Mapped[bool] = mapped_column(primary_key=True)
-    secret: Mapped[bytes] = mapped_column(LargeBinary)
+    singleton: Attribute[bool] = Column(primary_key=True)
+    secret: Attribute[bytes]

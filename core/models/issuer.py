@@ -1,9 +1,14 @@
 from datetime import datetime
 
-from sqlalchemy import ForeignKeyConstraint, Identity, Integer, LargeBinary, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import (
+    Column,
+    ForeignKeyConstraint,
+    Identity,
+    Integer,
+    UniqueConstraint,
+)
 
-from core.models.base import Base
+from core.models.base import Attribute, Base
 
 
 class Issuer(Base):
@@ -23,15 +28,15 @@ class Issuer(Base):
         ),
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
-    organization_id: Mapped[int | None]
-    issuer: Mapped[str]
-    audience: Mapped[str]
-    built_in: Mapped[bool]
-    max_lifetime_seconds: Mapped[int] = mapped_column(Integer)
-    jwks_url: Mapped[str | None]
-    refreshed_at: Mapped[datetime | None]
-    created_at: Mapped[datetime]
+    id: Attribute[int] = Column(Identity(always=True), primary_key=True)
+    organization_id: Attribute[int | None]
+    issuer: Attribute[str]
+    audience: Attribute[str]
+    built_in: Attribute[bool]
+    max_lifetime_seconds: Attribute[int] = Column(Integer)
+    jwks_url: Attribute[str | None]
+    refreshed_at: Attribute[datetime | None]
+    created_at: Attribute[datetime]
 
 
 class IssuerKey(Base):
@@ -43,10 +48,10 @@ class IssuerKey(Base):
         UniqueConstraint("issuer_id", "key_id", name="issuer_keys_key_id_unique"),
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
-    issuer_id: Mapped[int]
-    key_id: Mapped[str]
-    modulus: Mapped[bytes] = mapped_column(LargeBinary)
-    expires_at: Mapped[datetime | None]
-    revoked_at: Mapped[datetime | None]
-    created_at: Mapped[datetime]
+    id: Attribute[int] = Column(Identity(always=True), primary_key=True)
+    issuer_id: Attribute[int]
+    key_id: Attribute[str]
+    modulus: Attribute[bytes]
+    expires_at: Attribute[datetime | None]
+    revoked_at: Attribute[datetime | None]
+    created_at: Attribute[datetime]

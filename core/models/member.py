@@ -1,11 +1,18 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKeyConstraint, Identity, Index, Integer, UniqueConstraint, text
+from sqlalchemy import (
+    Column,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, mapped_column
 
-from core.models.base import Base
+from core.models.base import Attribute, Base
 
 
 class Member(Base):
@@ -36,14 +43,14 @@ class Member(Base):
         Index("members_subject_idx", "issuer_id", text("COALESCE(subject, ''::text)")),
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
-    organization_id: Mapped[int]
-    issuer_id: Mapped[int]
-    subject: Mapped[str | None]
-    claims: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    email: Mapped[str]
-    environment_id: Mapped[int | None]
-    role: Mapped[str]
-    version: Mapped[int] = mapped_column(Integer)
-    created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
+    id: Attribute[int] = Column(Identity(always=True), primary_key=True)
+    organization_id: Attribute[int]
+    issuer_id: Attribute[int]
+    subject: Attribute[str | None]
+    claims: Attribute[dict[str, Any] | None] = Column(JSONB(none_as_null=True))
+    email: Attribute[str]
+    environment_id: Attribute[int | None]
+    role: Attribute[str]
+    version: Attribute[int] = Column(Integer)
+    created_at: Attribute[datetime]
+    updated_at: Attribute[datetime]

@@ -1,9 +1,8 @@
 from datetime import datetime
 
-from sqlalchemy import Identity, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Column, Identity, UniqueConstraint
 
-from core.models.base import Base
+from core.models.base import Attribute, Base
 
 
 class Organization(Base):
@@ -12,9 +11,9 @@ class Organization(Base):
     __tablename__ = "organizations"
     __table_args__ = (UniqueConstraint("key", name="organizations_key_unique"),)
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
-    key: Mapped[str]
-    name: Mapped[str]
-    key_pattern: Mapped[str]
-    archived_at: Mapped[datetime | None]
-    created_at: Mapped[datetime]
+    id: Attribute[int] = Column(Identity(always=True), primary_key=True)
+    key: Attribute[str]
+    name: Attribute[str]
+    key_pattern: Attribute[str]
+    archived_at: Attribute[datetime | None]
+    created_at: Attribute[datetime]

@@ -2,10 +2,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Identity, Index, Integer, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Column, ForeignKeyConstraint, Identity, Index, Integer, UniqueConstraint
 
-from core.models.base import Base
+from core.models.base import Attribute, Base
 
 
 class Override(Base):
@@ -30,13 +29,13 @@ class Override(Base):
         Index("overrides_environment_idx", "environment_id"),
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
-    organization_id: Mapped[int]
-    flag_id: Mapped[int]
-    environment_id: Mapped[int]
-    enabled: Mapped[bool | None]
-    targeting: Mapped[dict[str, Any]]
-    write_id: Mapped[UUID | None]
-    version: Mapped[int] = mapped_column(Integer)
-    created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
+    id: Attribute[int] = Column(Identity(always=True), primary_key=True)
+    organization_id: Attribute[int]
+    flag_id: Attribute[int]
+    environment_id: Attribute[int]
+    enabled: Attribute[bool | None]
+    targeting: Attribute[dict[str, Any]]
+    write_id: Attribute[UUID | None]
+    version: Attribute[int] = Column(Integer)
+    created_at: Attribute[datetime]
+    updated_at: Attribute[datetime]

@@ -1,11 +1,10 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKeyConstraint, Identity, Integer, UniqueConstraint
+from sqlalchemy import Column, ForeignKeyConstraint, Identity, Integer, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, mapped_column
 
-from core.models.base import Base
+from core.models.base import Attribute, Base
 
 
 class Segment(Base):
@@ -19,11 +18,11 @@ class Segment(Base):
         UniqueConstraint("organization_id", "key", name="segments_key_unique"),
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
-    organization_id: Mapped[int]
-    key: Mapped[str]
-    description: Mapped[str]
-    condition: Mapped[Any] = mapped_column(JSONB())
-    version: Mapped[int] = mapped_column(Integer)
-    created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
+    id: Attribute[int] = Column(Identity(always=True), primary_key=True)
+    organization_id: Attribute[int]
+    key: Attribute[str]
+    description: Attribute[str]
+    condition: Attribute[Any] = Column(JSONB())
+    version: Attribute[int] = Column(Integer)
+    created_at: Attribute[datetime]
+    updated_at: Attribute[datetime]

@@ -4,17 +4,16 @@ from uuid import UUID
 
 from sqlalchemy import (
     CheckConstraint,
+    Column,
     ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
-    LargeBinary,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.orm import Mapped, mapped_column
 
-from core.models.base import Base
+from core.models.base import Attribute, Base
 
 
 class Token(Base):
@@ -32,16 +31,16 @@ class Token(Base):
         Index("tokens_issuer_idx", "issuer_id"),
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
-    organization_id: Mapped[int]
-    issuer_id: Mapped[int]
-    jti: Mapped[UUID]
-    subject: Mapped[str]
-    expires_at: Mapped[datetime]
-    revoked_at: Mapped[datetime | None]
-    version: Mapped[int] = mapped_column(Integer)
-    created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
+    id: Attribute[int] = Column(Identity(always=True), primary_key=True)
+    organization_id: Attribute[int]
+    issuer_id: Attribute[int]
+    jti: Attribute[UUID]
+    subject: Attribute[str]
+    expires_at: Attribute[datetime]
+    revoked_at: Attribute[datetime | None]
+    version: Attribute[int] = Column(Integer)
+    created_at: Attribute[datetime]
+    updated_at: Attribute[datetime]
 
 
 class VerifiedToken(Base):
@@ -50,9 +49,9 @@ class VerifiedToken(Base):
     __tablename__ = "verified_tokens"
     __table_args__ = (Index("verified_tokens_expires_at_idx", "expires_at"),)
 
-    digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
-    modulus: Mapped[bytes] = mapped_column(LargeBinary)
-    header: Mapped[dict[str, Any]]
-    claims: Mapped[dict[str, Any]]
-    expires_at: Mapped[datetime]
-    organization_id: Mapped[int]
+    digest: Attribute[bytes] = Column(primary_key=True)
+    modulus: Attribute[bytes]
+    header: Attribute[dict[str, Any]]
+    claims: Attribute[dict[str, Any]]
+    expires_at: Attribute[datetime]
+    organization_id: Attribute[int]
