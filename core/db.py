@@ -3,21 +3,14 @@
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
-from functools import cache
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import psycopg
-import sqlalchemy.exc
 from psycopg.abc import PQGen
 from psycopg.pq.abc import PGconn
 from psycopg.types.json import set_json_dumps
-from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
-from sqlalchemy.dialects import registry
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.pool import NullPool
 
 from core import json_text
 from core.addresses import parameters
@@ -33,7 +26,6 @@ from core.errors import (
 from core.settings import Secret
 
 CONNECT_TIMEOUT_SECONDS = 5
-_OLDEST_POSTGRES: Final = (15,)  # of those that we work with
 RV = TypeVar("RV")
 
 _KINDS: dict[str, type[FlagctlError]] = {
@@ -129,72 +121,17 @@ def open_driver_connection(
     return connection
 
 
-class _Dialect(PGDialect_psycopg):
-    """Asks the server nothing when it connects. SQLAlchemy's own goes there and back four times,
-    for each command that is typed, to learn what no statement of ours depends on."""
-
-    supports_statement_cache = True  # SQLAlchemy asks each class anew
-
-    def initialize(self, connection: Connection) -> None:  # noqa: ARG002 - its signature
-        self.server_version_info = _OLDEST_POSTGRES
-        self.default_schema_name = "public"
-        self.default_isolation_level = "READ COMMITTED"
-
-
-def _lost() -> psycopg.Connection[Any]:
-    """SQLAlchemy would open a connection anew that broke; a transaction is not to go on in another
-    one."""
-    raise psycopg.OperationalError("the connection was lost")
-
-
-_opening: ContextVar[Callable[[], psycopg.Connection[Any]]] = ContextVar("opening", default=_lost)
-
-
-@cache
-def _engine() -> Engine:
-    """One for all databases, so that a statement is compiled once; it keeps no connection."""
-    registry.register("postgresql.flagctl", __name__, _Dialect.__name__)
-    engine = create_engine(
-        "postgresql+flagctl://", creator=lambda: _opening.get()(), poolclass=NullPool
-    )
-    event.listen(engine, "handle_error", _keep_pool)
-    return engine
-
-
-def _keep_pool(context: ExceptionContext) -> None:
-    """A connection that breaks says nothing of others. SQLAlchemy would open each one twice until
-    the wall clock is past this moment: for hours, if somebody sets it back."""
-    context.invalidate_pool_on_disconnect = False
-
-
-@contextmanager
-def connect(
-    url: Secret, *, application_name: str, patience: float | None = None
-) -> Iterator[Connection]:
-    """One SQLAlchemy connection, closed at the end; whatever was not committed is gone."""
-    opening = _opening.set(
-        lambda: open_driver_connection(url, application_name=application_name, patience=patience)
-    )
-    try:
-        with translated():
-            connection = _engine().connect()
-    finally:
-        _opening.reset(opening)
-    with connection:
-        yield connection
-
-
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise what Postgres answers as one of our kinds."""
+    """Raise what Postgres answers as one of our kinds, whether it comes as psycopg raises it or as
+    SQLAlchemy does, with that as its `orig`."""
     try:
         yield
-    except psycopg.Error as error:
-        raise _translate(error) from error
-    except sqlalchemy.exc.DBAPIError as error:
-        if isinstance(error.orig, psycopg.Error):
-            raise _translate(error.orig) from error
-        raise
+    except Exception as error:
+        said = getattr(error, "orig", error)
+        if not isinstance(said, psycopg.Error):
+            raise
+        raise _translate(said) from error
 
 
 def _translate(error: psycopg.Error) -> FlagctlError:

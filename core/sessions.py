@@ -3,42 +3,44 @@
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final, LiteralString
 from uuid import UUID
 
-from sqlalchemy import Connection, CursorResult, Executable, Row, bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from psycopg.types.json import Jsonb
 
 import core
 from core.auth import tokens
 from core.auth.actor import Actor, Grant, Role
-from core.db import connect, translated
+from core.db import translated
+from core.links import Link, Parameters, link
 from core.settings import Secret
+
+if TYPE_CHECKING:
+    from sqlalchemy import CursorResult, Executable
 
 # The bounds hold for this transaction only, so that poolers in transaction mode work. The token is
 # a parameter of one call, never a setting, and never part of a statement's text.
-_BOUNDS = (
+_BOUNDS: Final = (
     "SELECT set_config('lock_timeout', '5s', true), set_config('statement_timeout', '30s', true),"
     " set_config('idle_in_transaction_session_timeout', '30s', true),"
-    " set_config('transaction_read_only', :read_only, true),"
+    " set_config('transaction_read_only', %(read_only)s, true),"
 )
-_BEGIN = (
-    f"{_BOUNDS} flagctl.begin_change(:token, :organization, :reason, :client_version) AS change"
+_BEGIN: Final = (
+    f"{_BOUNDS} flagctl.begin_change(%(token)s, %(organization)s, %(reason)s, %(client_version)s)"
 )
-_BEGIN_ALONE = text(_BEGIN)
-_SET_FLAG = text(
-    "SELECT flagctl.set_flag(:token, :organization, :reason, :client_version, :flag,"
-    " :environment, :patch, :if_revision) AS done"  # it sets the bounds by itself
-).bindparams(bindparam("patch", type_=JSONB(none_as_null=True)))
-_BEGIN_AS_OWNER = text(
-    f"{_BOUNDS} flagctl.begin_owner_change(:organization, :reason, :client_version) AS change"
+_SET_FLAG: Final = (
+    "SELECT flagctl.set_flag(%(token)s, %(organization)s, %(reason)s, %(client_version)s,"
+    " %(flag)s, %(environment)s, %(patch)s, %(if_revision)s)"  # it sets the bounds itself
 )
-_STATE = text("SELECT flagctl.state_of(:flag, :environment)")
+_BEGIN_AS_OWNER: Final = (
+    f"{_BOUNDS} flagctl.begin_owner_change(%(organization)s, %(reason)s, %(client_version)s)"
+)
+_STATE: Final = "SELECT flagctl.state_of(%(flag)s, %(environment)s)"
 PATIENCE_SECONDS = 40.0  # for each answer: more than any statement may take
 CLIENT_VERSION = f"flagctl/{core.__version__}"
-_BECOME_OWNER = text(
-    "SELECT CASE WHEN pg_has_role(session_user, to_regrole(:role), 'MEMBER')"
-    " THEN set_config('role', :role, true) END"
+_BECOME_OWNER: Final = (
+    "SELECT CASE WHEN pg_has_role(session_user, to_regrole(%(role)s), 'MEMBER')"
+    " THEN set_config('role', %(role)s, true) END"
 )
 
 
@@ -65,7 +67,7 @@ class Wish:
 class Session:
     """Who acts, for which organization, in one open transaction. It cannot commit."""
 
-    connection: Connection
+    connection: Link
     actor: Actor
     organization_id: int
     organization: str
@@ -81,13 +83,25 @@ class Session:
 
     def execute(
         self,
-        statement: Executable,
+        statement: "Executable",
         parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-    ) -> CursorResult[Any]:
+    ) -> "CursorResult[Any]":
         """Run a statement; what Postgres refuses is raised as one of our errors."""
         self._ahead.clear()
         with translated():
-            return self.connection.execute(statement, parameters)
+            return self.connection.sqlalchemy.execute(statement, parameters)
+
+    def ask(
+        self, query: LiteralString, parameters: Parameters | None = None
+    ) -> list[tuple[Any, ...]]:
+        """The same in plain SQL, as `Link.ask`."""
+        self._ahead.clear()
+        return self.connection.ask(query, parameters)
+
+    def value(self, query: LiteralString, parameters: Parameters | None = None) -> Any:
+        """The one that a query gives."""
+        ((found,),) = self.ask(query, parameters)
+        return found
 
     def foresee(self, question: Hashable, answer: Any) -> None:
         """Keep an answer that came along, until the next statement."""
@@ -99,7 +113,7 @@ class Session:
 
     def state_of(self, spot: Spot) -> Any:
         """The document of `flagctl.state_of`; None where the flag or the environment is missing."""
-        return self.foreseen(spot, lambda: self.execute(_STATE, asdict(spot)).scalar_one())
+        return self.foreseen(spot, lambda: self.value(_STATE, asdict(spot)))
 
 
 @contextmanager
@@ -118,7 +132,7 @@ def session(
     Raises UnauthenticatedError, ForbiddenError (no member), UnavailableError.
     """
     tokens.origin(token.reveal())  # what cannot be a token is refused without a connection
-    with connect(url, application_name="flagctl", patience=PATIENCE_SECONDS) as connection:
+    with link(url, application_name="flagctl", patience=PATIENCE_SECONDS) as connection:
         yield begin(
             connection,
             token,
@@ -130,7 +144,7 @@ def session(
 
 
 def begin(
-    connection: Connection,
+    connection: Link,
     token: Secret,
     *,
     organization: str | None = None,
@@ -145,9 +159,10 @@ def begin(
     parameters = {"token": token.reveal(), "organization": organization, "reason": reason}
     if wish is None:
         parameters["read_only"] = "on" if read_only else "off"
-        return _begin(connection, _BEGIN_ALONE, parameters)
-    parameters |= asdict(wish.spot) | {"patch": wish.patch, "if_revision": wish.if_revision}
-    done = _ask(connection, _SET_FLAG, parameters).done
+        return _begin(connection, _BEGIN, parameters)
+    patch = Jsonb(wish.patch) if wish.patch is not None else None
+    parameters |= asdict(wish.spot) | {"patch": patch, "if_revision": wish.if_revision}
+    done = _ask(connection, _SET_FLAG, parameters)
     begun = _session(connection, done["change"], done.get("outcome"))
     begun.foresee(wish.spot, done["state"])
     return begun
@@ -159,24 +174,23 @@ def owner_session(
 ) -> Iterator[Session]:
     """A transaction of the owner, who needs no token: for the first admin and lost keys. A login
     of the keepers of trust, who may not become the owner, opens one as well, for issuers."""
-    with connect(url, application_name="flagctl owner", patience=PATIENCE_SECONDS) as connection:
-        with translated():
-            connection.execute(_BECOME_OWNER, {"role": owner_role})
+    with link(url, application_name="flagctl owner", patience=PATIENCE_SECONDS) as connection:
+        connection.ask(_BECOME_OWNER, {"role": owner_role})
         parameters = {"organization": organization, "reason": reason, "read_only": "off"}
         yield _begin(connection, _BEGIN_AS_OWNER, parameters)
 
 
-def _begin(connection: Connection, statement: Executable, parameters: dict[str, Any]) -> Session:
-    return _session(connection, _ask(connection, statement, parameters).change)
+def _begin(connection: Link, query: LiteralString, parameters: dict[str, Any]) -> Session:
+    return _session(connection, _ask(connection, query, parameters))
 
 
-def _ask(connection: Connection, statement: Executable, parameters: dict[str, Any]) -> Row[Any]:
-    with translated():
-        return connection.execute(statement, parameters | {"client_version": CLIENT_VERSION}).one()
+def _ask(connection: Link, query: LiteralString, parameters: dict[str, Any]) -> Any:
+    ((*_, answer),) = connection.ask(query, parameters | {"client_version": CLIENT_VERSION})
+    return answer
 
 
 def _session(
-    connection: Connection, change: dict[str, Any], granted: dict[str, Any] | None = None
+    connection: Link, change: dict[str, Any], granted: dict[str, Any] | None = None
 ) -> Session:
     grants = tuple(
         Grant(Role(g["role"]), g["environment_id"], g["environment"]) for g in change["grants"]

@@ -15,11 +15,12 @@ from typing import Any, Final
 import redis
 from sqlalchemy import Connection, text
 
+from core.alchemy import connect
 from core.cache import entries, scripts
 from core.cache.clients import open_client
 from core.cache.entries import Entry
 from core.cache.invalidation import reason
-from core.db import connect, translated
+from core.db import translated
 from core.errors import UnavailableError
 from core.settings import Settings
 from core.snapshot import codec

@@ -10,7 +10,8 @@ import psycopg
 
 from core import notifications
 from core.audit.record import AuditFilter, AuditRecord
-from core.db import connect, open_driver_connection, translated
+from core.db import open_driver_connection, translated
+from core.links import link
 from core.queries.audit_events import list_events
 from core.sessions import PATIENCE_SECONDS, Session, begin
 from core.settings import Secret
@@ -43,9 +44,7 @@ class Follower:
         where nothing was missed. Raises as core.sessions does, and UnavailableError."""
         with (
             closing(self._listen()) as listener,
-            connect(
-                self._url, application_name=_APPLICATION, patience=PATIENCE_SECONDS
-            ) as connection,
+            link(self._url, application_name=_APPLICATION, patience=PATIENCE_SECONDS) as connection,
         ):
             while True:
                 session = begin(connection, self._token, organization=self._organization)

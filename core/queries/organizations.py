@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import select, text
 
-from core.db import connect, translated
+from core.alchemy import connect
+from core.db import translated
 from core.models import Organization
 from core.sessions import Session
 from core.settings import Secret

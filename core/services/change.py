@@ -8,14 +8,11 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, NamedTuple
 from uuid import UUID
-
-from sqlalchemy import Row, func, select, text
 
 from core import schema_version
 from core.auth.actor import Permission
-from core.db import translated
 from core.errors import (
     ConfirmationNeededError,
     ConflictError,
@@ -24,25 +21,35 @@ from core.errors import (
     UnavailableError,
 )
 from core.evaluation.limits import DEFAULT, Limits
-from core.lookups import environments
-from core.models import AuditEvent
 from core.sessions import CLIENT_VERSION, Session, Wish, owner_session, session
 from core.settings import Secret
 
-_RECORD_DENIAL = text(
-    "SELECT flagctl.record_denial(:token, :organization, :attempted, :client_version)"
+# Plain SQL: `flagctl set` takes no other, and SQLAlchemy as long to load as all the rest.
+_RECORD_DENIAL: Final = (
+    "SELECT flagctl.record_denial(%(token)s, %(organization)s, %(attempted)s, %(client_version)s)"
 )
-OUTCOME = "SELECT flagctl.outcome()"
-_OUTCOME = text(OUTCOME)
-_LOCK = text("SELECT id FROM flagctl.organizations WHERE id = :id FOR NO KEY UPDATE")
+OUTCOME: Final = "SELECT flagctl.outcome()"
+_LAST_EVENT: Final = (
+    "SELECT coalesce(max(seq), 0) FROM flagctl.audit_events WHERE organization_id = %(id)s"
+)
+_LOCK: Final = "SELECT id FROM flagctl.organizations WHERE id = %(id)s FOR NO KEY UPDATE"
 _PATIENCE_SECONDS = 60.0  # for a queue that moves; one holder alone gets `lock_timeout`, 5 s
-_HOLDER = text(
+_HOLDER: Final = (
     "SELECT coalesce((SELECT 'flagctl ' || m.email FROM flagctl.members m"
-    " WHERE a.application_name = 'flagctl member ' || m.id), a.application_name)"
-    " AS application_name, a.usename, a.pid, o.xmax::text AS xid FROM flagctl.organizations o"
+    " WHERE a.application_name = 'flagctl member ' || m.id), a.application_name),"
+    " a.usename, a.pid, o.xmax::text FROM flagctl.organizations o"
     " JOIN pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = o.xmax AND l.granted"
-    " JOIN pg_stat_activity a ON a.pid = l.pid WHERE o.id = :id"
+    " JOIN pg_stat_activity a ON a.pid = l.pid WHERE o.id = %(id)s"
 )
+
+
+class _Holder(NamedTuple):
+    """Who has the lock, and in which transaction."""
+
+    name: str
+    login: str
+    pid: int
+    transaction: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +118,8 @@ class Change:
 
     def require_everywhere(self, permission: Permission) -> None:
         """For what every environment serves: a flag's definition, its global default."""
+        from core.lookups import environments  # deferred, as it loads SQLAlchemy
+
         rows = environments(self.session)
         self.require(permission, in_environments=rows)
 
@@ -127,12 +136,8 @@ class Change:
         """The same for what has no number of its own: the organization's last audit event."""
         if self.options.if_revision is None:
             return
-        last = self.session.execute(
-            select(func.max(AuditEvent.seq)).where(
-                AuditEvent.organization_id == self.session.organization_id
-            )
-        ).scalar_one()
-        self.expect(last or 0, what="the last audit event")
+        last = self.session.value(_LAST_EVENT, {"id": self.session.organization_id})
+        self.expect(last, what="the last audit event")
 
     def confirm(self, needed: bool, message: str) -> None:  # noqa: FBT001 - reads as a sentence
         """Ask back before something grave; a dry run needs no word."""
@@ -170,7 +175,7 @@ def _record_denial(refused: Session, token: Secret, error: ForbiddenError) -> No
     """A transaction of its own, as the other is undone. What hinders it hides not the refusal."""
     refused.connection.rollback()
     with suppress(FlagctlError):
-        refused.execute(
+        refused.ask(
             _RECORD_DENIAL,
             {
                 "token": token.reveal(),
@@ -179,8 +184,7 @@ def _record_denial(refused: Session, token: Secret, error: ForbiddenError) -> No
                 "client_version": CLIENT_VERSION,
             },
         )
-        with translated():
-            refused.connection.commit()
+        refused.connection.commit()
 
 
 @contextmanager
@@ -217,8 +221,7 @@ def running(opened: Session, options: Options) -> Iterator[Change]:
 def _commit(opened: Session) -> None:
     """Raises UnavailableError where no answer came: nobody can tell then whether it is done."""
     try:
-        with translated():
-            opened.connection.commit()
+        opened.connection.commit()
     except UnavailableError as error:
         raise UnavailableError(
             f"{error.message}. Whether the change is committed is not known",
@@ -232,34 +235,39 @@ def _lock(opened: Session) -> None:
         return
     parameters = {"id": opened.organization_id}
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    holder = opened.execute(_HOLDER, parameters).first()
+    holder = _holder(opened)
     while True:
-        waiting = opened.connection.begin_nested()
+        opened.connection.run("SAVEPOINT waiting")
         try:
-            opened.execute(_LOCK, parameters)
+            opened.ask(_LOCK, parameters)
         except ConflictError as error:
-            waiting.rollback()
-            before, holder = holder, opened.execute(_HOLDER, parameters).first()
+            opened.connection.run("ROLLBACK TO SAVEPOINT waiting")
+            before, holder = holder, _holder(opened)
             if (holder is None or holder != before) and time.monotonic() < deadline:
                 continue
             raise ConflictError(
                 "another change holds the lock" + _named(holder), hint="try again when it is done"
             ) from error
-        waiting.commit()
+        opened.connection.run("RELEASE SAVEPOINT waiting")
         return
 
 
-def _named(holder: Row[Any] | None) -> str:
+def _holder(opened: Session) -> _Holder | None:
+    found = opened.ask(_HOLDER, {"id": opened.organization_id})
+    return _Holder(*found[0]) if found else None
+
+
+def _named(holder: _Holder | None) -> str:
     if holder is None:
         return ""
-    return f": {holder.application_name} ({holder.usename}, pid {holder.pid})"
+    return f": {holder.name} ({holder.login}, pid {holder.pid})"
 
 
 def _read_outcome(open_change: Change) -> None:
     session = open_change.session
     found = session.granted
     if found is None:
-        found = session.foreseen(OUTCOME, lambda: session.execute(_OUTCOME).scalar_one())
+        found = session.foreseen(OUTCOME, lambda: session.value(OUTCOME))
     outcome = open_change.outcome
     outcome.events = tuple(Event(**event) for event in found["events"] or ())
     outcome.raised = tuple(

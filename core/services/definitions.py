@@ -10,7 +10,8 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from core.db import connect, translated
+from core.alchemy import connect
+from core.db import translated
 from core.services import schema
 from core.services.privileges import Finding
 from core.settings import Secret

@@ -4,15 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from psycopg.types.json import Jsonb
 
 from core.auth.actor import Permission
 from core.errors import ConflictError, FlagctlError, InvalidInputError, NotFoundError
 from core.evaluation.shares import default_share
-from core.lookups import find_environment, find_flag
 from core.names import check_key, closest
 from core.services.change import OUTCOME, Change, Options
 from core.sessions import Spot, Wish
@@ -65,8 +63,8 @@ class StateRow(NamedTuple):
     targeting: dict[str, Any]
 
 
-_SET_STATE = text("SELECT flagctl.set_state(:flag, :environment, :enabled, :targeting)").bindparams(
-    bindparam("targeting", type_=JSONB)
+_SET_STATE: Final = (
+    "SELECT flagctl.set_state(%(flag)s, %(environment)s, %(enabled)s, %(targeting)s)"
 )
 _MAX_BIGINT = 2**63 - 1
 EMPTY_TARGETING: dict[str, Any] = {"format": 1, "rules": []}
@@ -170,6 +168,8 @@ def look_up(
     check_key(environment_key, noun="environment")
     found = change.session.state_of(Spot(key, environment_key))
     if found is None:
+        from core.lookups import find_environment, find_flag  # deferred, as it loads SQLAlchemy
+
         find_environment(change.session, environment_key)
         find_flag(change.session, key)
         raise NotFoundError(f"there is no flag {key!r}")  # not reached: one of them is missing
@@ -211,8 +211,8 @@ def write(
             raise FlagctlError("Postgres wrote something else than was meant: nothing is committed")
         return
     at = {"flag": flag.id, "environment": environment.id}
-    answer = change.session.execute(_SET_STATE, at | {"enabled": enabled, "targeting": targeting})
-    change.session.foresee(OUTCOME, answer.scalar_one())
+    what = {"enabled": enabled, "targeting": Jsonb(targeting)}
+    change.session.foresee(OUTCOME, change.session.value(_SET_STATE, at | what))
 
 
 def _result(flag: FlagRow, environment: Place, state: State, targeting: dict[str, Any]) -> Result:

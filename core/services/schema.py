@@ -18,7 +18,8 @@ from sqlalchemy import Connection, text
 
 import migrations
 from core import schema_version
-from core.db import connect, translated
+from core.alchemy import connect
+from core.db import translated
 from core.errors import ConflictError, InvalidInputError, UnavailableError
 from core.models import Base, load_all
 from core.services.grants import SCHEMA, Group, apply, group_name, schema_statements

@@ -45,7 +45,7 @@ def upgrade(
 
 
 def _show_plan(here: State) -> None:
-    from core.db import connect
+    from core.alchemy import connect
     from core.services.schema_plan import plan
 
     url = here.settings.require("owner_database_url")
@@ -72,7 +72,7 @@ def status() -> None:
     \b
     flagctl db status
     """
-    from core.db import connect
+    from core.alchemy import connect
     from core.services import schema
 
     here = current()
@@ -97,7 +97,7 @@ def check() -> None:
     \b
     flagctl db check
     """
-    from core.db import connect
+    from core.alchemy import connect
     from core.errors import CheckFailedError
     from core.services import definitions, schema
 

@@ -15,7 +15,7 @@ import psycopg
 from psycopg.pq import ConnStatus, TransactionStatus
 from sqlalchemy import Connection
 
-from core import db
+from core import alchemy, db
 from core.errors import FlagctlError, UnavailableError
 from core.settings import Secret
 from core.snapshot.document import Snapshot, Version
@@ -143,7 +143,8 @@ class PostgresStore:
 
     def _connect(self) -> "psycopg.Connection[Any]":
         stack = contextlib.ExitStack()
-        connection = stack.enter_context(db.connect(self._url, application_name=APPLICATION_NAME))
+        opened = alchemy.connect(self._url, application_name=APPLICATION_NAME)
+        connection = stack.enter_context(opened)
         self._stack, self._connection = stack, connection
         driver = connection.connection.driver_connection
         assert isinstance(driver, psycopg.Connection)  # noqa: S101 - narrows the type

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
-from core.db import connect
+from core.links import Link, link
 from core.services.change import Options, running
 from core.services.overrides import set_override, wish
 from core.sessions import begin
@@ -72,7 +72,7 @@ def _one_set(installation: Installation) -> Iterator[Figure]:
     installation.run(f"GRANT INSERT ON public.plain TO {installation.prefix}_admin")
     installation.run(f"GRANT USAGE ON SCHEMA public TO {installation.prefix}_admin")
     spot = ("flag_1_1", "prod")
-    with connect(installation.admin_url, application_name="bench") as connection:
+    with link(installation.admin_url, application_name="bench") as connection:
 
         def write(number: int) -> None:
             state, options = ("on", "off")[number % 2], Options()
@@ -82,7 +82,7 @@ def _one_set(installation: Installation) -> Iterator[Figure]:
                 set_override(change, *spot, state)
 
         def insert(number: int) -> None:
-            connection.execute(text("INSERT INTO public.plain (t) VALUES (:t)"), {"t": number})
+            connection.driver.execute("INSERT INTO public.plain (t) VALUES (%s)", [number])
             connection.commit()
 
         rounds = [
@@ -103,14 +103,13 @@ def _one_set(installation: Installation) -> Iterator[Figure]:
     yield Figure(f"a set among {MEMBERS:,} members / among one", growth, "×", None)
 
 
-def _timed(connection: Connection, work: Callable[[int], None], number: int) -> tuple[float, float]:
+def _timed(connection: Link, work: Callable[[int], None], number: int) -> tuple[float, float]:
     """Seconds that Postgres has a statement or a commit of this connection, and seconds in all.
 
     The first is the time between sending and having the whole answer: with both ways through the
     socket, and the wait for the processor.
     """
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
+    driver = connection.driver
     waited = 0.0
     wait = driver.wait
 

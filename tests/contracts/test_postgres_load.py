@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from psycopg.errors import CheckViolation
 
+from core.alchemy import connect
 from core.auth.api_keys import KeyKind, digest, generate
-from core.db import connect
 from core.snapshot import codec
 from core.snapshot.document import Snapshot, Version
 from core.snapshot.load import STATE_SQL, load, state_of

@@ -8,7 +8,8 @@ import psycopg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from core.db import connect, open_driver_connection
+from core.alchemy import connect
+from core.db import open_driver_connection
 from tests.support.installations import Installation
 
 

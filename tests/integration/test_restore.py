@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from core.db import connect
+from core.alchemy import connect
 from core.services.grants import apply, cluster_statements
 from core.services.privileges import examine
 from core.services.schema import differences

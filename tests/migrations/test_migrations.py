@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from core.db import connect
+from core.alchemy import connect
 from core.errors import ConflictError, FlagctlError, UnavailableError
 from core.schema_version import NEWEST
 from core.services import schema

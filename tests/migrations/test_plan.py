@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from core.db import connect
+from core.alchemy import connect
 from core.errors import ConflictError
 from core.services import schema, schema_plan
 from core.services.schema_locks import MODES, blocks

@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from core.alchemy import connect
 from core.auth.actor import Role
-from core.db import connect
 from tests.poolers import pgbouncer
 from tests.poolers.pgbouncer import Pooled
 from tests.support import raw_sql

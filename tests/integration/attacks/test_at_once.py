@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from core.db import connect
 from core.json_text import JsonValue
+from core.links import link
 from core.services import flags, rules
 from core.services.change import Options, running
 from core.services.flags import Definition
@@ -104,7 +104,7 @@ def _written(
 ) -> dict[str, Any]:
     """All that a step says and leaves, but for what is each time another."""
     before = ground.revisions()
-    with connect(ground.installation.admin_url, application_name="test") as connection:
+    with link(ground.installation.admin_url, application_name="test") as connection:
         opened = begin(
             connection, ground.admin, read_only=False, reason=options.reason, wish=wanted
         )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.db import connect
+from core.alchemy import connect
 from core.snapshot.document import Snapshot
 from core.snapshot.load import load
 from tests.support.grounds import Ground

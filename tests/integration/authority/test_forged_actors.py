@@ -146,7 +146,7 @@ def test_a_key_revoked_while_a_transaction_is_open(own_ground: Ground) -> None:
     with own_ground.connect() as connection:
         with own_ground.installation.owner_change() as change:
             begin(connection, own_ground.admin)
-            change.session.connection.exec_driver_sql(
+            change.session.connection.sqlalchemy.exec_driver_sql(
                 "UPDATE flagctl.issuer_keys SET revoked_at = now()"
             )
         assert outcome(connection, _WRITE) == "FC003"

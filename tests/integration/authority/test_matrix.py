@@ -144,7 +144,7 @@ def takes_effect(change: Change, name: str, call: Call, environment: str) -> boo
 
     A deletion takes what hangs on the entity first, which may be allowed alone: the entity counts.
     """
-    savepoint = change.session.connection.begin_nested()
+    savepoint = change.session.connection.sqlalchemy.begin_nested()
     made = "SELECT count(*) FROM flagctl.audit_events WHERE change_id = :id"
     if name in ("delete", "config delete", "env delete"):
         made += " AND action = 'delete' AND environment_id IS NULL"

@@ -100,7 +100,7 @@ def staff(cluster: Cluster) -> Iterator[Staff]:
 
 def is_allowed(change: Change, call: Call) -> bool:
     """Whether it gets past the question of rights; nothing of it stays."""
-    savepoint = change.session.connection.begin_nested()
+    savepoint = change.session.connection.sqlalchemy.begin_nested()
     try:
         call(change)
     except ForbiddenError:
