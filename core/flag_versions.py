@@ -9,25 +9,14 @@ import hashlib
 from datetime import UTC
 from typing import Any, Final
 
-from sqlalchemy import Text, cast
-
-from core.models import Flag, Override
-
 _LENGTH: Final = 12  # hexadecimal digits
 _UNTOUCHED: Final = '{"rules": [], "format": 1}'  # as Postgres prints it: no row is the empty one
 
-# What `version_of` reads, for a query over flags joined with the overrides of one environment.
-VERSIONED: Final = (
-    Flag.type,
-    cast(Flag.variants, Text).label("variants_text"),
-    Flag.on_variant,
-    Flag.off_variant,
-    Flag.default_enabled,
-    Flag.salt,
-    Flag.expires_at,
-    Override.enabled.label("own_enabled"),
-    cast(Override.targeting, Text).label("targeting_text"),
-)
+# What `version_of` reads, of flags f joined with the overrides o of one environment.
+VERSIONED: Final = """
+    f.type, f.variants::text AS variants_text, f.on_variant, f.off_variant, f.default_enabled,
+    f.salt, f.expires_at, o.enabled AS own_enabled, o.targeting::text AS targeting_text
+"""
 
 
 def version_of(row: Any) -> str:

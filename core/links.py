@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
+from psycopg.rows import namedtuple_row
 
 from core.db import open_driver_connection, translated
 from core.settings import Secret
@@ -22,13 +23,11 @@ class Link:
         self.driver = driver
         self._sqlalchemy: sqlalchemy.Connection | None = None
 
-    def ask(
-        self, query: LiteralString, parameters: Parameters | None = None
-    ) -> list[tuple[Any, ...]]:
-        """The rows. Parameters stand as %(name)s. What Postgres refuses is raised as one of our
-        errors."""
-        with translated():
-            return self.driver.execute(query, parameters).fetchall()
+    def ask(self, query: LiteralString, parameters: Parameters | None = None) -> list[Any]:
+        """The rows, with their columns as attributes too. Parameters stand as %(name)s. What
+        Postgres refuses is raised as one of our errors."""
+        with translated(), self.driver.cursor(row_factory=namedtuple_row) as cursor:
+            return cursor.execute(query, parameters).fetchall()
 
     def run(self, statement: LiteralString) -> None:
         """What gives no rows."""

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 # The bounds hold for this transaction only, so that poolers in transaction mode work. The token is
 # a parameter of one call, never a setting, and never part of a statement's text.
 _BOUNDS: Final = (
-    "SELECT set_config('lock_timeout', '5s', true), set_config('statement_timeout', '30s', true),"
-    " set_config('idle_in_transaction_session_timeout', '30s', true),"
-    " set_config('transaction_read_only', %(read_only)s, true),"
+    "SELECT set_config('lock_timeout', '5s', true) AS a,"
+    " set_config('statement_timeout', '30s', true) AS b,"
+    " set_config('idle_in_transaction_session_timeout', '30s', true) AS c,"
+    " set_config('transaction_read_only', %(read_only)s, true) AS d,"
 )
 _BEGIN: Final = (
     f"{_BOUNDS} flagctl.begin_change(%(token)s, %(organization)s, %(reason)s, %(client_version)s)"
@@ -91,9 +92,7 @@ class Session:
         with translated():
             return self.connection.sqlalchemy.execute(statement, parameters)
 
-    def ask(
-        self, query: LiteralString, parameters: Parameters | None = None
-    ) -> list[tuple[Any, ...]]:
+    def ask(self, query: LiteralString, parameters: Parameters | None = None) -> list[Any]:
         """The same in plain SQL, as `Link.ask`."""
         self._ahead.clear()
         return self.connection.ask(query, parameters)

@@ -10,17 +10,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
+import psycopg
 import redis
-from sqlalchemy import Connection, text
 
-from core.alchemy import connect
 from core.cache import entries, scripts
 from core.cache.clients import open_client
 from core.cache.entries import Entry
 from core.cache.invalidation import reason
-from core.db import translated
+from core.db import open_driver_connection, translated
 from core.errors import UnavailableError
 from core.settings import Settings
 from core.snapshot import codec
@@ -30,7 +29,7 @@ from core.snapshot.load import STATE_SQL, State, load, state_of
 _TIMEOUT_SECONDS: Final = 5.0
 _TRIES: Final = 5  # a commit comes before Redis is told of it, and a copy a moment later
 _PAUSE_SECONDS: Final = 0.1
-_NAMES: Final = text(
+_NAMES: Final = (
     "SELECT e.public_id, o.key || '/' || e.key FROM flagctl.environments e"
     " JOIN flagctl.organizations o ON o.id = e.organization_id ORDER BY o.key, e.id"
 )
@@ -70,12 +69,11 @@ class Copy:
 class Copies:
     """Both stores, open."""
 
-    def __init__(self, connection: Connection, client: Any) -> None:
+    def __init__(self, connection: "psycopg.Connection[Any]", client: Any) -> None:
         self._connection = connection
         self._client = client
         self._state = self._read_state()
-        with translated(), connection.begin():
-            names = {row[0]: row[1] for row in connection.execute(_NAMES)}
+        names = dict(self._rows(_NAMES))
         # An archived organization's environments are named, and not served.
         self.names = {id_: name for id_, name in names.items() if id_ in self._state.versions}
 
@@ -119,8 +117,11 @@ class Copies:
             entries.put(self._client, id_, arguments)
 
     def _read_state(self) -> State:
-        with translated(), self._connection.begin():
-            return state_of([tuple(row) for row in self._connection.execute(text(STATE_SQL))])
+        return state_of(self._rows(STATE_SQL))
+
+    def _rows(self, query: LiteralString) -> list[tuple[Any, ...]]:
+        with translated(), self._connection.transaction():
+            return self._connection.execute(query).fetchall()
 
     def _load(self, id_: str) -> Snapshot | None:
         found = load(self._connection, id_)
@@ -204,7 +205,7 @@ def opened(settings: Settings) -> Iterator[Copies]:
     try:
         with (
             open_client(address, timeout=_TIMEOUT_SECONDS) as client,
-            connect(database, application_name="flagctl cache") as connection,
+            open_driver_connection(database, application_name="flagctl cache") as connection,
         ):
             yield Copies(connection, client)
     except (redis.RedisError, OSError, ValueError) as error:

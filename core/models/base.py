@@ -33,13 +33,15 @@ from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
+from core.clock import in_utc
+
 # Each is a Column of the table. Of a class SQLAlchemy's types forbid that one, lest it be
 # taken for a mapped one.
 Attribute: TypeAlias = ColumnClause
 
 
 class Moment(TypeDecorator[datetime.datetime]):
-    """A timestamptz, in UTC whatever the session's zone is: it is printed, and part of tags."""
+    """A timestamptz, in UTC."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -49,7 +51,7 @@ class Moment(TypeDecorator[datetime.datetime]):
         value: datetime.datetime | None,
         dialect: Dialect,  # noqa: ARG002 - SQLAlchemy hands it over
     ) -> datetime.datetime | None:
-        return None if value is None else value.astimezone(datetime.UTC)
+        return in_utc(value)
 
 
 # Python types map to one Postgres type each; a column that names its own keeps it.

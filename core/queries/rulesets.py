@@ -1,16 +1,21 @@
 """One environment as the engine takes it, for whoever holds a token: `eval` and `explain`."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import and_, select
-
+from core import clock
 from core.evaluation.ruleset import Ruleset
 from core.flag_versions import VERSIONED, version_of
 from core.json_text import JsonValue
 from core.lookups import find_environment, find_flag, segment_documents
-from core.models import Flag, Override
 from core.sessions import Session
+
+_FLAGS: Final = f"""
+SELECT f.key, f.variants, f.client_visible, o.targeting, {VERSIONED}
+FROM flagctl.flags f
+LEFT JOIN flagctl.overrides o ON o.flag_id = f.id AND o.environment_id = %(environment)s
+WHERE f.organization_id = %(organization)s AND f.archived_at IS NULL
+"""  # noqa: S608 - its parts are constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +37,8 @@ def rulesets_for(session: Session, key: str, environment_key: str) -> Rulesets:
     """Raises NotFoundError for an unknown flag or environment; an archived flag is left out."""
     environment = find_environment(session, environment_key)
     find_flag(session, key)
-    rows = session.execute(
-        select(
-            Flag.key,
-            Flag.variants,
-            Flag.client_visible,
-            Override.targeting,
-            *VERSIONED,
-        )
-        .join_from(
-            Flag,
-            Override,
-            and_(Override.flag_id == Flag.id, Override.environment_id == environment.id),
-            isouter=True,
-        )
-        .where(Flag.organization_id == session.organization_id, Flag.archived_at.is_(None))
-    )
+    where = {"environment": environment.id, "organization": session.organization_id}
+    rows = session.ask(_FLAGS, where)
     known = {row.key: row for row in rows}
     return Rulesets(
         environment.key,
@@ -81,6 +72,6 @@ def _ruleset(row: Any) -> Ruleset:
         targeting=row.targeting,
         salt=row.salt,
         client_visible=row.client_visible,
-        expires_at=row.expires_at,
+        expires_at=clock.in_utc(row.expires_at),
         version=version_of(row),
     )

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
 from core import schema_version
@@ -36,20 +36,11 @@ _LOCK: Final = "SELECT id FROM flagctl.organizations WHERE id = %(id)s FOR NO KE
 _PATIENCE_SECONDS = 60.0  # for a queue that moves; one holder alone gets `lock_timeout`, 5 s
 _HOLDER: Final = (
     "SELECT coalesce((SELECT 'flagctl ' || m.email FROM flagctl.members m"
-    " WHERE a.application_name = 'flagctl member ' || m.id), a.application_name),"
-    " a.usename, a.pid, o.xmax::text FROM flagctl.organizations o"
+    " WHERE a.application_name = 'flagctl member ' || m.id), a.application_name)"
+    " AS name, a.usename AS login, a.pid, o.xmax::text AS xid FROM flagctl.organizations o"
     " JOIN pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = o.xmax AND l.granted"
     " JOIN pg_stat_activity a ON a.pid = l.pid WHERE o.id = %(id)s"
 )
-
-
-class _Holder(NamedTuple):
-    """Who has the lock, and in which transaction."""
-
-    name: str
-    login: str
-    pid: int
-    transaction: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,15 +243,13 @@ def _lock(opened: Session) -> None:
         return
 
 
-def _holder(opened: Session) -> _Holder | None:
-    found = opened.ask(_HOLDER, {"id": opened.organization_id})
-    return _Holder(*found[0]) if found else None
+def _holder(opened: Session) -> Any:
+    """Who has the lock, and in which transaction; None where that cannot be told."""
+    return next(iter(opened.ask(_HOLDER, {"id": opened.organization_id})), None)
 
 
-def _named(holder: _Holder | None) -> str:
-    if holder is None:
-        return ""
-    return f": {holder.name} ({holder.login}, pid {holder.pid})"
+def _named(holder: Any) -> str:
+    return f": {holder.name} ({holder.login}, pid {holder.pid})" if holder is not None else ""
 
 
 def _read_outcome(open_change: Change) -> None:

@@ -2,29 +2,21 @@
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Text, and_, bindparam, cast, func, select, text
+import psycopg
+from psycopg.rows import namedtuple_row
 
+from core import clock
 from core.auth import stream_urls
 from core.auth.api_keys import KeyKind
 from core.db import translated
 from core.evaluation.conditions import named_segments
 from core.evaluation.ruleset import Ruleset, Segments
 from core.flag_versions import VERSIONED, version_of
-from core.models import (
-    ApiKey,
-    Config,
-    ConfigValue,
-    Environment,
-    Flag,
-    Organization,
-    Override,
-    Segment,
-    SnapshotKey,
-)
 from core.snapshot import document
 from core.snapshot.document import Auth, KeyGrant, Served, Snapshot, Version
 
@@ -40,50 +32,35 @@ CROSS JOIN flagctl.snapshot_key k
 LEFT JOIN (flagctl.environments e JOIN flagctl.organizations o
     ON o.id = e.organization_id AND o.archived_at IS NULL) ON true
 """
-
-
-# Built once: building them takes as long as running them.
-_LIMIT: Final = text(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'")
-_ENVIRONMENT: Final = (
-    select(
-        Environment.id,
-        Environment.organization_id,
-        Environment.key,
-        Environment.revision,
-        cast(Environment.stamp, Text).label("stamp"),
-        func.flagctl.epoch(type_=Text).label("epoch"),
-        select(SnapshotKey.secret).scalar_subquery().label("snapshot_key"),
-    )
-    .join(Organization, Organization.id == Environment.organization_id)
-    .where(Environment.public_id == bindparam("environment"), Organization.archived_at.is_(None))
+_BEGIN: Final = (
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;"
+    f" SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'"
 )
-_FLAGS: Final = (
-    select(
-        Flag.key,
-        Flag.client_visible,
-        *VERSIONED,
-    )
-    .join_from(
-        Flag,
-        Override,
-        and_(Override.flag_id == Flag.id, Override.environment_id == bindparam("environment")),
-        isouter=True,
-    )
-    .where(Flag.organization_id == bindparam("organization"), Flag.archived_at.is_(None))
-)
-_SEGMENTS: Final = select(Segment.key, cast(Segment.condition, Text).label("condition")).where(
-    Segment.organization_id == bindparam("organization")
-)
-_CONFIGS: Final = (
-    select(
-        Config.key, Config.type, Config.client_visible, cast(ConfigValue.value, Text).label("text")
-    )
-    .join_from(Config, ConfigValue, ConfigValue.config_id == Config.id)
-    .where(ConfigValue.environment_id == bindparam("environment"))
-)
-_KEYS: Final = select(ApiKey.digest, ApiKey.public_id, ApiKey.kind, ApiKey.expires_at).where(
-    ApiKey.environment_id == bindparam("environment"), ApiKey.revoked_at.is_(None)
-)
+_ENVIRONMENT: Final = """
+SELECT e.id, e.organization_id, e.key, e.revision, e.stamp::text, flagctl.epoch(),
+    (SELECT k.secret FROM flagctl.snapshot_key k) AS snapshot_key
+FROM flagctl.environments e
+JOIN flagctl.organizations o ON o.id = e.organization_id AND o.archived_at IS NULL
+WHERE e.public_id = %s
+"""
+_FLAGS: Final = f"""
+SELECT f.key, f.client_visible, {VERSIONED}
+FROM flagctl.flags f
+LEFT JOIN flagctl.overrides o ON o.flag_id = f.id AND o.environment_id = %s
+WHERE f.organization_id = %s AND f.archived_at IS NULL
+"""  # noqa: S608 - its parts are constants
+_SEGMENTS: Final = "SELECT key, condition::text FROM flagctl.segments WHERE organization_id = %s"
+_CONFIGS: Final = """
+SELECT c.key, c.type, c.client_visible, v.value::text
+FROM flagctl.configs c
+JOIN flagctl.config_values v ON v.config_id = c.id
+WHERE v.environment_id = %s
+"""
+_KEYS: Final = """
+SELECT digest, public_id, kind, expires_at FROM flagctl.api_keys
+WHERE environment_id = %s AND revoked_at IS NULL
+"""
+_Cursor = psycopg.Cursor[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +84,7 @@ def state_of(rows: Sequence[tuple[Any, ...]]) -> State:
 
 
 def load(
-    connection: Connection, environment_id: str, *, unless: Version | None = None
+    connection: psycopg.Connection[Any], environment_id: str, *, unless: Version | None = None
 ) -> Snapshot | Version | None:
     """The snapshot of the environment with this public id; None when there is none, and in an
     archived organization.
@@ -115,12 +92,8 @@ def load(
     One REPEATABLE READ, READ ONLY transaction: the parts are of one revision. When the environment
     is still at `unless`, that is returned, and nothing more is read. Raises as core.db translates.
     """
-    connection = connection.execution_options(
-        isolation_level="REPEATABLE READ", postgresql_readonly=True
-    )
-    with translated(), connection.begin():
-        connection.execute(_LIMIT)
-        row = connection.execute(_ENVIRONMENT, {"environment": environment_id}).one_or_none()
+    with translated(), _one_moment(connection) as cursor:
+        row = cursor.execute(_ENVIRONMENT, [environment_id]).fetchone()
         if row is None:
             return None
         version = Version(row.epoch, row.revision, row.stamp)
@@ -133,20 +106,31 @@ def load(
             revision=row.revision,
             stamp=row.stamp,
             served=Served(
-                flags=(flags := _flags(connection, row.id, row.organization_id)),
-                configs=_configs(connection, row.id),
-                segments=_segments(connection, row.organization_id, flags),
+                flags=(flags := _flags(cursor, row.id, row.organization_id)),
+                configs=_configs(cursor, row.id),
+                segments=_segments(cursor, row.organization_id, flags),
             ),
             auth=Auth(
-                _keys(connection, row.id),
-                stream_urls.secret_of(bytes(row.snapshot_key), environment_id),
+                _keys(cursor, row.id),
+                stream_urls.secret_of(row.snapshot_key, environment_id),
             ),
         )
 
 
-def _flags(connection: Connection, environment: int, organization: int) -> tuple[Ruleset, ...]:
-    parameters = {"environment": environment, "organization": organization}
-    rows = connection.execute(_FLAGS, parameters)
+@contextmanager
+def _one_moment(connection: psycopg.Connection[Any]) -> Iterator[_Cursor]:
+    """A cursor in the transaction; its rows have their columns as attributes."""
+    with connection.cursor(row_factory=namedtuple_row) as cursor:
+        try:
+            cursor.execute(_BEGIN)
+            yield cursor
+        finally:
+            with suppress(psycopg.Error):  # whoever uses it next will see
+                connection.rollback()
+
+
+def _flags(cursor: _Cursor, environment: int, organization: int) -> tuple[Ruleset, ...]:
+    rows = cursor.execute(_FLAGS, [environment, organization])
     return tuple(sorted(_readable_flags(rows), key=lambda flag: flag.key))
 
 
@@ -172,16 +156,16 @@ def _readable_flags(rows: Iterable[Any]) -> Iterable[Ruleset]:
             targeting=targeting,
             salt=row.salt,
             client_visible=row.client_visible,
-            expires_at=row.expires_at,
+            expires_at=clock.in_utc(row.expires_at),
             version=version_of(row),
         )
 
 
-def _segments(connection: Connection, organization: int, flags: tuple[Ruleset, ...]) -> Segments:
+def _segments(cursor: _Cursor, organization: int, flags: tuple[Ruleset, ...]) -> Segments:
     """Those that a rule names, and those that such a one names: a change of any other does not
     raise this environment's revision."""
     found: dict[str, Any] = {}
-    for row in connection.execute(_SEGMENTS, {"organization": organization}):
+    for row in cursor.execute(_SEGMENTS, [organization]):
         try:
             found[row.key] = _parse(row.condition)
         except (ValueError, RecursionError):
@@ -206,16 +190,16 @@ def _float(digits: str) -> float:
     return value
 
 
-def _configs(connection: Connection, environment: int) -> tuple[document.Config, ...]:
-    rows = connection.execute(_CONFIGS, {"environment": environment})
-    configs = (document.Config(row.key, row.type, row.client_visible, row.text) for row in rows)
+def _configs(cursor: _Cursor, environment: int) -> tuple[document.Config, ...]:
+    rows = cursor.execute(_CONFIGS, [environment])
+    configs = (document.Config(row.key, row.type, row.client_visible, row.value) for row in rows)
     return tuple(sorted(configs, key=lambda config: config.key))
 
 
-def _keys(connection: Connection, environment: int) -> dict[bytes, KeyGrant]:
+def _keys(cursor: _Cursor, environment: int) -> dict[bytes, KeyGrant]:
     """Expired keys are kept with their time: it passes while a snapshot is held."""
-    rows = connection.execute(_KEYS, {"environment": environment})
+    rows = cursor.execute(_KEYS, [environment])
     return {
-        bytes(row.digest): KeyGrant(row.public_id, KeyKind(row.kind), row.expires_at)
+        row.digest: KeyGrant(row.public_id, KeyKind(row.kind), clock.in_utc(row.expires_at))
         for row in rows
     }

@@ -4,7 +4,6 @@ What is not a load (a page of the audit log) uses the connection between loads, 
 """
 
 import asyncio
-import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -13,9 +12,8 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.pq import ConnStatus, TransactionStatus
-from sqlalchemy import Connection
 
-from core import alchemy, db
+from core import db
 from core.errors import FlagctlError, UnavailableError
 from core.settings import Secret
 from core.snapshot.document import Snapshot, Version
@@ -38,8 +36,6 @@ class PostgresStore:
         self._url = with_connect_timeout(url, CONNECT_TIMEOUT_SECONDS)
         self._counts = counts
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="flagctl-load")
-        self._stack: contextlib.ExitStack | None = None
-        self._connection: Connection | None = None
         self._driver: psycopg.Connection[Any] | None = None
         self._loads = 0  # that wait or are under way
         self._idle = asyncio.Event()
@@ -121,10 +117,9 @@ class PostgresStore:
             raise UnavailableError("Postgres took too long to answer") from None
 
     def _load(self, environment_id: str, unless: Version | None) -> Snapshot | Version | None:
-        self._proved()
-        assert self._connection is not None  # noqa: S101 - narrows the type
+        driver = self._proved()
         try:
-            return load(self._connection, environment_id, unless=unless)
+            return load(driver, environment_id, unless=unless)
         except Exception:
             self._disconnect()
             raise
@@ -142,12 +137,7 @@ class PostgresStore:
         return self._driver
 
     def _connect(self) -> "psycopg.Connection[Any]":
-        stack = contextlib.ExitStack()
-        opened = alchemy.connect(self._url, application_name=APPLICATION_NAME)
-        connection = stack.enter_context(opened)
-        self._stack, self._connection = stack, connection
-        driver = connection.connection.driver_connection
-        assert isinstance(driver, psycopg.Connection)  # noqa: S101 - narrows the type
+        driver = db.open_driver_connection(self._url, application_name=APPLICATION_NAME)
         self._driver = driver
         with db.translated():
             driver.execute(session_settings(LOAD_TIMEOUT_SECONDS))
@@ -155,13 +145,10 @@ class PostgresStore:
         return driver
 
     def _disconnect(self) -> None:
-        stack, connection = self._stack, self._connection
-        self._stack = self._connection = self._driver = None
-        if stack is not None and connection is not None:
-            with contextlib.suppress(Exception):
-                connection.invalidate()  # nothing more is said on it, not even a rollback
-            with contextlib.suppress(Exception):
-                stack.close()
+        """Nothing more is said on it, not even a rollback."""
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.close()
 
     async def close(self) -> None:
         if self._driver is not None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from psycopg.errors import CheckViolation
 
-from core.alchemy import connect
 from core.auth.api_keys import KeyKind, digest, generate
+from core.db import open_driver_connection
 from core.snapshot import codec
 from core.snapshot.document import Snapshot, Version
 from core.snapshot.load import STATE_SQL, load, state_of
@@ -37,7 +37,7 @@ BOOLEAN = """'boolean', '{"on": true, "off": false}', 'on', 'off'"""
 
 
 def load_prod(installation: Installation, **options: Any) -> Snapshot | Version | None:
-    with connect(installation.reader_url, application_name="test") as connection:
+    with open_driver_connection(installation.reader_url, application_name="test") as connection:
         return load(connection, installation.environment_id("prod"), **options)
 
 
@@ -48,7 +48,7 @@ def test_an_empty_environment(installation: Installation) -> None:
 
 
 def test_an_unknown_environment(installation: Installation) -> None:
-    with connect(installation.reader_url, application_name="test") as connection:
+    with open_driver_connection(installation.reader_url, application_name="test") as connection:
         assert load(connection, "f" * 16) is None
 
 

@@ -44,7 +44,9 @@ class Fork:
         """What it says goes into `log`, what flagctl prints into `out` if it is given. A `terminal`
         is its stdin and stderr instead."""
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["readserver.__main__", "flagctl.main", __name__])
+        context.set_forkserver_preload(
+            ["readserver.__main__", "flagctl.main", "core.alchemy", "core.models", __name__]
+        )
         files = (str(log), str(out or log), None if terminal is None else _Inherited(terminal))
         given = (str(folder), dict(environ), files, arguments)
         self._process = context.Process(target=_run, args=given, daemon=True)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.alchemy import connect
+from core.db import open_driver_connection
 from core.snapshot.document import Snapshot
 from core.snapshot.load import load
 from tests.support.grounds import Ground
@@ -124,7 +124,9 @@ _UNEXPLAINED = (
 
 def snapshots(ground: Ground) -> dict[str, Snapshot]:
     found = {}
-    with connect(ground.installation.reader_url, application_name="test") as connection:
+    with open_driver_connection(
+        ground.installation.reader_url, application_name="test"
+    ) as connection:
         for key, public_id in ground.ask(
             "SELECT key, public_id FROM flagctl.environments WHERE organization_id = 1"
         ):

@@ -205,8 +205,8 @@ def test_a_protected_environment_asks_and_takes_yes_or_a_dry_run(
 def test_who_holds_the_lock_is_named(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorter = text(sessions._BEGIN.replace("'5s'", "'150ms'"))
-    monkeypatch.setattr(sessions, "_BEGIN_ALONE", shorter)
+    shorter = sessions._BEGIN.replace("'5s'", "'150ms'")
+    monkeypatch.setattr(sessions, "_BEGIN", shorter)
     with installation.change() as holder:
         pid = holder.session.execute(text("SELECT pg_backend_pid()")).scalar_one()
         with pytest.raises(ConflictError) as caught, installation.change():
@@ -221,8 +221,8 @@ def test_a_queue_that_moves_is_waited_for(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each holder is shorter than the patience with one holder, all together are longer."""
-    shorter = text(sessions._BEGIN.replace("'5s'", "'250ms'"))
-    monkeypatch.setattr(sessions, "_BEGIN_ALONE", shorter)
+    shorter = sessions._BEGIN.replace("'5s'", "'250ms'")
+    monkeypatch.setattr(sessions, "_BEGIN", shorter)
 
     def write(number: int) -> None:
         with installation.change() as change:
