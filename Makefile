@@ -22,9 +22,12 @@ help: ## List the targets
 run: $(VENV)/.run ## Start everything here: Postgres, Redis, the read server (PORT=8000)
 	@exec $(BIN)/flagctl dev --port $(PORT)
 
+# What a target of its own installs programs for.
+ASIDE := clients clocks poolers
+
 .PHONY: test
 test: $(VENV)/.dev ## Run the whole test suite, on a real Postgres and Redis that it starts
-	@$(BIN)/pytest -n 2 --dist worksteal $(TESTS)
+	@$(BIN)/pytest -n 2 --dist worksteal $(ASIDE:%=--ignore=tests/%) $(TESTS)
 
 .PHONY: check
 check: $(VENV)/.dev wheels ## Format, lint, types, import contracts, wheels for each Python
@@ -48,7 +51,7 @@ wheels: $(VENV)/.wheels ## Prove that every pinned package has a wheel for Pytho
 
 .PHONY: test-oldest
 test-oldest: $(VENV)/.dev ## The same tests on Debian's postgresql-15 and redis-server
-	@sh tests/oldest.sh $(BIN)/pytest -n 2 --dist worksteal $(TESTS)
+	@sh tests/oldest.sh $(BIN)/pytest -n 2 --dist worksteal $(ASIDE:%=--ignore=tests/%) $(TESTS)
 
 .PHONY: test-pooler
 test-pooler: $(VENV)/.dev ## The command line and a reader through PgBouncer, which it installs on Debian
