@@ -45,17 +45,17 @@ class Link:
 
     def commit(self) -> None:
         with translated():
-            if self._sqlalchemy is not None and self._sqlalchemy.in_transaction():
-                self._sqlalchemy.commit()
-            else:
-                self.driver.commit()
+            self._whose_transaction().commit()
 
     def rollback(self) -> None:
         with translated():
-            if self._sqlalchemy is not None and self._sqlalchemy.in_transaction():
-                self._sqlalchemy.rollback()
-            else:
-                self.driver.rollback()
+            self._whose_transaction().rollback()
+
+    def _whose_transaction(self) -> "sqlalchemy.Connection | psycopg.Connection[Any]":
+        """SQLAlchemy has to end one that it knows of."""
+        if self._sqlalchemy is not None and self._sqlalchemy.in_transaction():
+            return self._sqlalchemy
+        return self.driver
 
     def close(self) -> None:
         """Whatever was not committed is gone. A connection that broke is no reason to raise."""
