@@ -5,10 +5,12 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 import psycopg
-from psycopg.abc import PQGen
+from psycopg.abc import AdaptContext, Buffer, PQGen
+from psycopg.adapt import Loader
 from psycopg.pq.abc import PGconn
 from psycopg.types.json import set_json_dumps
 
@@ -69,6 +71,20 @@ class _Driver(psycopg.Connection[Any]):
         return super().wait(_within(self.patience, gen, self.pgconn), *given, **named)
 
 
+class _InUtc(Loader):
+    """A moment in UTC, not in the session's zone: it is printed, and part of tags."""
+
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        known = psycopg.adapters.get_loader(oid, self.format)
+        assert known is not None  # noqa: S101 - psycopg has one for each of its own types
+        self._load = known(oid, context).load
+
+    def load(self, data: Buffer) -> datetime:
+        moment: datetime = self._load(data)
+        return moment.astimezone(UTC)
+
+
 def _within(seconds: float, gen: PQGen[RV], connection: PGconn) -> PQGen[RV]:
     """`gen`, which psycopg asks ten times a second, also while nothing comes: whether it has taken
     too long. A thread for each statement would take three times as long as the statement.
@@ -118,6 +134,7 @@ def open_driver_connection(
         connection = _Driver.connect(**parts, prepare_threshold=None, autocommit=autocommit)
     connection.patience = patience
     set_json_dumps(json_text.render_for_postgres, connection)
+    connection.adapters.register_loader("timestamptz", _InUtc)
     return connection
 
 

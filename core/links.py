@@ -11,7 +11,7 @@ from core.db import open_driver_connection, translated
 from core.settings import Secret
 
 if TYPE_CHECKING:
-    import sqlalchemy
+    from sqlalchemy import Connection
 
 Parameters = Mapping[str, Any]
 
@@ -21,7 +21,7 @@ class Link:
 
     def __init__(self, driver: psycopg.Connection[Any]) -> None:
         self.driver = driver
-        self._sqlalchemy: sqlalchemy.Connection | None = None
+        self._sqlalchemy: Connection | None = None
 
     def ask(self, query: LiteralString, parameters: Parameters | None = None) -> list[Any]:
         """The rows, with their columns as attributes too. Parameters stand as %(name)s. What
@@ -35,7 +35,7 @@ class Link:
             self.driver.execute(statement)
 
     @property
-    def sqlalchemy(self) -> "sqlalchemy.Connection":
+    def sqlalchemy(self) -> "Connection":
         """Whoever composes statements loads it."""
         if self._sqlalchemy is None:
             from core.alchemy import over
@@ -51,7 +51,7 @@ class Link:
         with translated():
             self._whose_transaction().rollback()
 
-    def _whose_transaction(self) -> "sqlalchemy.Connection | psycopg.Connection[Any]":
+    def _whose_transaction(self) -> "Connection | psycopg.Connection[Any]":
         """SQLAlchemy has to end one that it knows of."""
         if self._sqlalchemy is not None and self._sqlalchemy.in_transaction():
             return self._sqlalchemy

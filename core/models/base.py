@@ -23,7 +23,6 @@ from sqlalchemy import (
     Column,
     ColumnClause,
     DateTime,
-    Dialect,
     LargeBinary,
     MetaData,
     Table,
@@ -31,27 +30,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.schema import SchemaItem
-from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
-
-from core.clock import in_utc
+from sqlalchemy.types import NullType, TypeEngine
 
 # Each is a Column of the table. Of a class SQLAlchemy's types forbid that one, lest it be
 # taken for a mapped one.
 Attribute: TypeAlias = ColumnClause
-
-
-class Moment(TypeDecorator[datetime.datetime]):
-    """A timestamptz, in UTC."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_result_value(
-        self,
-        value: datetime.datetime | None,
-        dialect: Dialect,  # noqa: ARG002 - SQLAlchemy hands it over
-    ) -> datetime.datetime | None:
-        return in_utc(value)
 
 
 # Python types map to one Postgres type each; a column that names its own keeps it.
@@ -60,7 +43,7 @@ _TYPES: Final[dict[Any, TypeEngine[Any]]] = {
     int: BigInteger(),
     str: Text(),
     bytes: LargeBinary(),
-    datetime.datetime: Moment(),
+    datetime.datetime: DateTime(timezone=True),
     uuid.UUID: UUID(),
     dict[str, Any]: JSONB(),
 }

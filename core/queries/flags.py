@@ -3,16 +3,40 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-
-from sqlalchemy import ColumnElement, Row, and_, false, func, or_, select
+from typing import Any, Final
 
 from core import clock
 from core.evaluation.shares import default_share
 from core.evaluation.timed_changes import has_expired
 from core.lookups import environments, find_environment, find_flag
-from core.models import Flag, Override
 from core.sessions import Session
+
+# A parameter that is NULL asks nothing. A flag has a state if it has it in any of the environments.
+_PAGE: Final = """
+SELECT f.* FROM flagctl.flags f
+WHERE f.organization_id = %(organization)s
+    AND (%(archived)s OR f.archived_at IS NULL)
+    AND (%(tag)s::text IS NULL OR f.tags @> ARRAY[%(tag)s::text])
+    AND (%(owner)s::text IS NULL OR f.owner = %(owner)s)
+    AND (%(match)s::text IS NULL OR position(%(match)s IN f.key) > 0)
+    AND (%(after)s::text IS NULL OR f.key > %(after)s)
+    AND (%(state)s::text IS NULL OR CASE WHEN %(state)s = 'expired' THEN f.expires_at <= %(now)s
+        ELSE EXISTS (
+            SELECT FROM unnest(%(environments)s::bigint[]) AS e (id)
+            LEFT JOIN flagctl.overrides o ON o.flag_id = f.id AND o.environment_id = e.id
+            WHERE CASE %(state)s WHEN 'inherit' THEN o.enabled IS NULL
+                ELSE (coalesce(o.enabled, f.default_enabled)
+                        AND (f.expires_at IS NULL OR f.expires_at > %(now)s)) = (%(state)s = 'on')
+                END)
+        END)
+ORDER BY f.key
+LIMIT %(limit)s
+"""
+_OVERRIDES: Final = """
+SELECT flag_id, environment_id, enabled, targeting, updated_at FROM flagctl.overrides
+WHERE (%(flags)s::bigint[] IS NULL OR flag_id = ANY (%(flags)s))
+    AND (%(environments)s::bigint[] IS NULL OR environment_id = ANY (%(environments)s))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,48 +134,30 @@ def page_of_flags(session: Session, wanted: Filter) -> Page:
     rows = environments(session)
     if wanted.environment is not None:
         rows = [find_environment(session, wanted.environment)]
-    statement = select(Flag.__table__).where(Flag.organization_id == session.organization_id)
-    if not wanted.archived:
-        statement = statement.where(Flag.archived_at.is_(None))
-    if wanted.tag is not None:
-        statement = statement.where(Flag.tags.contains([wanted.tag]))
-    if wanted.owner is not None:
-        statement = statement.where(Flag.owner == wanted.owner)
-    if wanted.match is not None:
-        statement = statement.where(Flag.key.contains(wanted.match, autoescape=True))
-    if wanted.after is not None:
-        statement = statement.where(Flag.key > wanted.after)
-    if wanted.state == "expired":
-        statement = statement.where(Flag.expires_at <= now)
-    elif wanted.state is not None:
-        states = (_is_in(wanted.state, row.id, now) for row in rows)
-        statement = statement.where(or_(false(), *states))
-    if wanted.limit is not None:
-        statement = statement.limit(wanted.limit + 1)
-    flags = session.execute(statement.order_by(Flag.key)).all()
-    shown = flags[: wanted.limit]
-    ids = [flag.id for flag in shown]
-    overrides = overrides_where(session, Override.flag_id.in_(ids))
-    summaries = [_summary(flag, overrides[flag.id], rows, now) for flag in shown]
-    return Page(summaries, len(flags) > len(shown))
-
-
-def _is_in(state: str, environment_id: int, now: datetime) -> ColumnElement[bool]:
-    """Whether a flag is on, off or without a state of its own in an environment."""
-    own = (
-        select(Override.enabled)
-        .where(Override.flag_id == Flag.id, Override.environment_id == environment_id)
-        .scalar_subquery()
+    found = session.ask(
+        _PAGE,
+        {
+            "organization": session.organization_id,
+            "archived": wanted.archived,
+            "tag": wanted.tag,
+            "owner": wanted.owner,
+            "match": wanted.match,
+            "after": wanted.after,
+            "state": wanted.state,
+            "environments": [row.id for row in rows],
+            "now": now,
+            "limit": None if wanted.limit is None else wanted.limit + 1,
+        },
     )
-    if state == "inherit":
-        return own.is_(None)
-    lives = or_(Flag.expires_at.is_(None), Flag.expires_at > now)
-    return and_(func.coalesce(own, Flag.default_enabled), lives) == (state == "on")
+    shown = found[: wanted.limit]
+    overrides = overrides_of(session, flags=[flag.id for flag in shown])
+    summaries = [_summary(flag, overrides[flag.id], rows, now) for flag in shown]
+    return Page(summaries, len(found) > len(shown))
 
 
 def show_flag(session: Session, key: str) -> FlagDetail:
     flag, now = find_flag(session, key), clock.now()
-    overrides = overrides_where(session, Override.flag_id == flag.id)[flag.id]
+    overrides = overrides_of(session, flags=[flag.id])[flag.id]
     return FlagDetail(
         key=flag.key,
         type=flag.type,
@@ -174,26 +180,17 @@ def show_flag(session: Session, key: str) -> FlagDetail:
     )
 
 
-def overrides_where(
-    session: Session, condition: ColumnElement[bool]
-) -> dict[int, dict[int, Row[Any]]]:
-    """By the ids of flag and environment."""
-    found: dict[int, dict[int, Row[Any]]] = defaultdict(dict)
-    statement = select(
-        Override.flag_id,
-        Override.environment_id,
-        Override.enabled,
-        Override.targeting,
-        Override.updated_at,
-    ).where(condition)
-    for row in session.execute(statement):
+def overrides_of(
+    session: Session, *, flags: list[int] | None = None, environments: list[int] | None = None
+) -> dict[int, dict[int, Any]]:
+    """By the ids of flag and environment: those of these flags, and in these environments."""
+    found: dict[int, dict[int, Any]] = defaultdict(dict)
+    for row in session.ask(_OVERRIDES, {"flags": flags, "environments": environments}):
         found[row.flag_id][row.environment_id] = row
     return found
 
 
-def _summary(
-    flag: Row[Any], overrides: dict[int, Row[Any]], rows: list[Row[Any]], now: datetime
-) -> FlagSummary:
+def _summary(flag: Any, overrides: dict[int, Any], rows: list[Any], now: datetime) -> FlagSummary:
     states = {}
     for environment in rows:
         state = _state(flag, overrides.get(environment.id), environment, now)
@@ -216,9 +213,7 @@ def _summary(
     )
 
 
-def _state(
-    flag: Row[Any], override: Row[Any] | None, environment: Row[Any], now: datetime
-) -> FlagState:
+def _state(flag: Any, override: Any | None, environment: Any, now: datetime) -> FlagState:
     own = override.enabled if override is not None else None
     targeting: dict[str, Any] = override.targeting if override is not None else {}
     enabled = flag.default_enabled if own is None else own
@@ -245,7 +240,7 @@ def _on_off(enabled: bool) -> str:  # noqa: FBT001 - one word for one bit
 def targeting_of(session: Session, key: str, environment_key: str) -> dict[str, Any]:
     """The targeting document of a flag in one environment; empty where there is none."""
     environment, flag = find_environment(session, environment_key), find_flag(session, key)
-    overrides = overrides_where(session, Override.flag_id == flag.id)
+    overrides = overrides_of(session, flags=[flag.id])
     override = overrides[flag.id].get(environment.id)
     targeting: dict[str, Any] = override.targeting if override is not None else {}
     return targeting

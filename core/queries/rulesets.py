@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from core import clock
 from core.evaluation.ruleset import Ruleset
 from core.flag_versions import VERSIONED, version_of
 from core.json_text import JsonValue
@@ -72,6 +71,6 @@ def _ruleset(row: Any) -> Ruleset:
         targeting=row.targeting,
         salt=row.salt,
         client_visible=row.client_visible,
-        expires_at=clock.in_utc(row.expires_at),
+        expires_at=row.expires_at,
         version=version_of(row),
     )

@@ -7,9 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
-
-from sqlalchemy import Row, select
+from typing import Any, Final
 
 from core import json_text
 from core.evaluation.engine import Engine
@@ -17,9 +15,13 @@ from core.evaluation.result import Reason, Result
 from core.evaluation.ruleset import Ruleset
 from core.evaluation.timed_changes import has_expired
 from core.lookups import environments, find_environment, segment_documents
-from core.models import Flag, Override
-from core.queries.flags import overrides_where
+from core.queries.flags import overrides_of
 from core.sessions import Session
+
+_FLAGS: Final = """
+SELECT * FROM flagctl.flags
+WHERE organization_id = %(organization)s AND archived_at IS NULL ORDER BY key
+"""
 
 
 class Why(StrEnum):
@@ -65,13 +67,8 @@ def candidates(
     unknown environment."""
     rows = [find_environment(session, key) for key in dict.fromkeys(environment_keys)]
     rows = rows or environments(session)
-    flags = session.execute(
-        select(Flag.__table__)
-        .where(Flag.organization_id == session.organization_id, Flag.archived_at.is_(None))
-        .order_by(Flag.key)
-    ).all()
-    places = [row.id for row in rows]
-    overrides = overrides_where(session, Override.environment_id.in_(places))
+    flags = session.ask(_FLAGS, {"organization": session.organization_id})
+    overrides = overrides_of(session, environments=[row.id for row in rows])
     segments = segment_documents(session)
     constants: list[dict[str, Result | None]] = []
     required: set[str] = set()
@@ -96,7 +93,7 @@ def candidates(
     )
 
 
-def _ruleset(flag: Row[Any], override: Row[Any] | None) -> Ruleset:
+def _ruleset(flag: Any, override: Any | None) -> Ruleset:
     own = override.enabled if override is not None else None
     return Ruleset(
         key=flag.key,
@@ -119,7 +116,7 @@ def _required(rulesets: Iterable[Ruleset]) -> Iterator[str]:
 
 
 def _candidate(
-    flag: Row[Any],
+    flag: Any,
     constants: list[Result | None],
     *,
     changed_at: datetime,
@@ -146,7 +143,7 @@ def _candidate(
     )
 
 
-def _reasons(flag: Row[Any], same: list[Result], names: set[str], now: datetime) -> Iterator[Why]:
+def _reasons(flag: Any, same: list[Result], names: set[str], now: datetime) -> Iterator[Why]:
     """`same` are the results where all are worth the same, and have been for a while. An expired
     flag is off for everybody by that alone; one that is meant to stay may well be constant."""
     if has_expired(flag.expires_at, now):

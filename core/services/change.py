@@ -21,6 +21,7 @@ from core.errors import (
     UnavailableError,
 )
 from core.evaluation.limits import DEFAULT, Limits
+from core.lookups import environments
 from core.sessions import CLIENT_VERSION, Session, Wish, owner_session, session
 from core.settings import Secret
 
@@ -109,8 +110,6 @@ class Change:
 
     def require_everywhere(self, permission: Permission) -> None:
         """For what every environment serves: a flag's definition, its global default."""
-        from core.lookups import environments  # deferred, as it loads SQLAlchemy
-
         rows = environments(self.session)
         self.require(permission, in_environments=rows)
 

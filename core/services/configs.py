@@ -130,7 +130,7 @@ def unset_value(change: Change, key: str, environment_key: str) -> int:
     return int(environment.revision)
 
 
-def _existing(change: Change, key: str) -> Row[Any]:
+def _existing(change: Change, key: str) -> Any:
     config = find_config(change.session, key)
     change.expect(config.version, what=f"the version of {key}")
     return config

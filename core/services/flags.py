@@ -167,7 +167,7 @@ def _check_not_required(change: Change, key: str) -> None:
     check_not_required(change, key)
 
 
-def _existing(change: Change, key: str) -> Row[Any]:
+def _existing(change: Change, key: str) -> Any:
     flag = find_flag(change.session, key)
     change.expect(flag.version, what=f"the version of {key}")
     return flag

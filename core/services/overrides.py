@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 from core.auth.actor import Permission
 from core.errors import ConflictError, FlagctlError, InvalidInputError, NotFoundError
 from core.evaluation.shares import default_share
+from core.lookups import find_environment, find_flag
 from core.names import check_key, closest
 from core.services.change import OUTCOME, Change, Options
 from core.sessions import Spot, Wish
@@ -168,8 +169,6 @@ def look_up(
     check_key(environment_key, noun="environment")
     found = change.session.state_of(Spot(key, environment_key))
     if found is None:
-        from core.lookups import find_environment, find_flag  # deferred, as it loads SQLAlchemy
-
         find_environment(change.session, environment_key)
         find_flag(change.session, key)
         raise NotFoundError(f"there is no flag {key!r}")  # not reached: one of them is missing

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from core.auth.actor import Permission, allows, needed
 from core.errors import ConflictError, ForbiddenError
@@ -69,7 +69,7 @@ def delete_segment(change: Change, key: str) -> None:
     change.session.execute(delete(Segment).where(Segment.id == segment.id))
 
 
-def _existing(change: Change, key: str) -> Row[Any]:
+def _existing(change: Change, key: str) -> Any:
     segment = find_segment(change.session, key)
     _require_where_used(change, key)
     change.expect(segment.version, what=f"the version of {key}")

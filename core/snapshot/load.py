@@ -10,7 +10,6 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import namedtuple_row
 
-from core import clock
 from core.auth import stream_urls
 from core.auth.api_keys import KeyKind
 from core.db import translated
@@ -156,7 +155,7 @@ def _readable_flags(rows: Iterable[Any]) -> Iterable[Ruleset]:
             targeting=targeting,
             salt=row.salt,
             client_visible=row.client_visible,
-            expires_at=clock.in_utc(row.expires_at),
+            expires_at=row.expires_at,
             version=version_of(row),
         )
 
@@ -199,7 +198,4 @@ def _configs(cursor: _Cursor, environment: int) -> tuple[document.Config, ...]:
 def _keys(cursor: _Cursor, environment: int) -> dict[bytes, KeyGrant]:
     """Expired keys are kept with their time: it passes while a snapshot is held."""
     rows = cursor.execute(_KEYS, [environment])
-    return {
-        row.digest: KeyGrant(row.public_id, KeyKind(row.kind), clock.in_utc(row.expires_at))
-        for row in rows
-    }
+    return {row.digest: KeyGrant(row.public_id, KeyKind(row.kind), row.expires_at) for row in rows}
