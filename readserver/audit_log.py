@@ -19,7 +19,8 @@ _SECONDS: Final = 5.0
 _MOST_WAITING: Final = 16
 # For the page's transaction alone: the connection is that of the loads.
 _LIMITS: Final = (
-    f"SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = '{_SECONDS:.0f}s'".encode()
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;"
+    f" SET LOCAL statement_timeout = '{_SECONDS:.0f}s'"
 )
 # As text: every value in a document reaches the caller as Postgres prints it.
 _PAGE_SQL: Final = """

@@ -163,8 +163,8 @@ def change(
 
 def _record_denial(refused: Session, token: Secret, error: ForbiddenError) -> None:
     """A transaction of its own, as the other is undone. What hinders it hides not the refusal."""
-    refused.connection.rollback()
     with suppress(FlagctlError):
+        refused.connection.rollback()
         refused.ask(
             _RECORD_DENIAL,
             {

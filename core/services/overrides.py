@@ -116,6 +116,8 @@ def wish(
     """What `set_override` will write, as far as it can be known beforehand."""
     spot = Spot(key, environment)
     if rollout is not None:
+        import core.services.targeting  # noqa: F401 - now, while nobody waits for our lock
+
         return Wish(spot)
     state = State(wanted) if wanted in tuple(State) else State.ON
     patch = _patch(state, None if wanted in tuple(State) else wanted)

@@ -1,30 +1,31 @@
 """Checks the flags that a flag requires: they are there, and there is an end to asking."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-from sqlalchemy import select, text
+from typing import Any, Final, NamedTuple
 
 from core.errors import ConflictError, InvalidInputError, NotFoundError
 from core.evaluation.limits import DEFAULT
 from core.evaluation.targeting import Requirement
-from core.models import Flag
 from core.names import closest
 from core.services.change import Change
 
 _Graph = Mapping[str, list[str]]  # flag → those that it requires
-_REQUIRED_BY = text(
+_REQUIRED_BY: Final = (
     "SELECT DISTINCT f.key, e.key AS environment, o.targeting FROM flagctl.overrides o"
     " JOIN flagctl.flags f ON f.id = o.flag_id JOIN flagctl.environments e"
-    " ON e.id = o.environment_id WHERE o.organization_id = :organization AND jsonb_path_exists("
+    " ON e.id = o.environment_id WHERE o.organization_id = %(organization)s AND jsonb_path_exists("
     "o.targeting, '$.requires[*].flag ? (@ == $key)',"
-    " jsonb_build_object('key', CAST(:key AS text)))"
+    " jsonb_build_object('key', %(key)s::text))"
     " ORDER BY f.key, e.key"
 )
-_CHAIN = text(
+_CHAIN: Final = (
     "SELECT f.key, jsonb_path_query_array(o.targeting, '$.requires[*].flag') AS requires"
     " FROM flagctl.overrides o JOIN flagctl.flags f ON f.id = o.flag_id"
-    " WHERE o.environment_id = :environment AND o.targeting ? 'requires'"
+    " WHERE o.environment_id = %(environment)s AND o.targeting ? 'requires'"
+)
+_KNOWN: Final = (
+    "SELECT key, variants FROM flagctl.flags"
+    " WHERE organization_id = %(organization)s AND archived_at IS NULL"
 )
 
 
@@ -58,22 +59,15 @@ def check_not_required(change: Change, key: str) -> None:
 
 def _dependents(change: Change, key: str) -> Any:
     parameters = {"organization": change.session.organization_id, "key": key}
-    return change.session.execute(_REQUIRED_BY, parameters).all()
+    return change.session.ask(_REQUIRED_BY, parameters)
 
 
 def check_requirements(
     change: Change, key: str, environment: int, requires: tuple[Requirement, ...]
 ) -> None:
     """Raises NotFoundError and InvalidInputError."""
-    known = {
-        row.key: row.variants
-        for row in change.session.execute(
-            select(Flag.key, Flag.variants).where(
-                Flag.organization_id == change.session.organization_id,
-                Flag.archived_at.is_(None),
-            )
-        )
-    }
+    rows = change.session.ask(_KNOWN, {"organization": change.session.organization_id})
+    known = {row.key: row.variants for row in rows}
     for requirement in requires:
         if requirement.flag not in known:
             raise NotFoundError(
@@ -85,7 +79,7 @@ def check_requirements(
                 f"{requirement.flag} has no variant {variant!r}",
                 hint=f"its variants are {', '.join(known[requirement.flag])}",
             )
-    rows = change.session.execute(_CHAIN, {"environment": environment})
+    rows = change.session.ask(_CHAIN, {"environment": environment})
     graph = {row.key: list(row.requires) for row in rows}
     graph[key] = [requirement.flag for requirement in requires]
     check_graph(graph, key)

@@ -1,9 +1,7 @@
 """Checks what somebody writes with the code that will evaluate it."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
-
-from sqlalchemy import select
+from typing import Any, Final, Protocol
 
 from core.errors import ConflictError, InvalidInputError
 from core.evaluation.conditions import Scope, Segment, compile_condition, named_segments
@@ -12,12 +10,16 @@ from core.evaluation.faults import Fault
 from core.evaluation.limits import READABLE
 from core.evaluation.targeting import Subject, compile_targeting
 from core.lookups import segment_documents
-from core.models import Environment, Flag, Override
 from core.services.bounds import refusal
 from core.services.change import Change
 from core.services.prerequisites import check_requirements, required_variants
 
 _LARGEST = 1_000_000  # characters of one document, as JSON; Postgres holds it too
+_STATES: Final = """
+SELECT e.key, o.targeting, f.salt FROM flagctl.overrides o
+JOIN flagctl.environments e ON e.id = o.environment_id JOIN flagctl.flags f ON f.id = o.flag_id
+WHERE o.flag_id = %(flag)s ORDER BY e.id
+"""
 
 
 class _Flag(Protocol):
@@ -78,13 +80,7 @@ def check_states(
     change: Change, key: str, flag_id: int, variants: dict[str, Any], on_variant: str
 ) -> None:
     """Whether every environment's rules go with these variants. Raises ConflictError."""
-    rows = change.session.execute(
-        select(Environment.key, Override.targeting, Flag.salt)
-        .join_from(Override, Environment, Environment.id == Override.environment_id)
-        .join(Flag, Flag.id == Override.flag_id)
-        .where(Override.flag_id == flag_id)
-        .order_by(Environment.id)
-    ).all()
+    rows = change.session.ask(_STATES, {"flag": flag_id})
     segments = None
     for row in rows:
         if row.targeting.get("rules") and segments is None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -113,3 +114,44 @@ def test_what_is_typed_most_needs_no_sqlalchemy(layout: CommandLine, typed: str)
     loaded = set(re.findall(r"\| +([a-z]+)", ran.stderr))
     assert "psycopg" in loaded
     assert "sqlalchemy" not in loaded
+
+
+UNDER_THE_LOCK = """
+import contextlib, sys
+from core.services import change
+running = change.running
+@contextlib.contextmanager
+def watched(*given):
+    before = set(sys.modules)
+    try:
+        with running(*given) as opened:
+            yield opened
+    finally:
+        print(*sorted(set(sys.modules) - before), file=sys.stderr)
+change.running = watched
+from flagctl.main import run
+run()
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [
+        ("set layout compact --env dev", 0),
+        ("set layout --rollout 25 --env dev", 0),
+        ("set nothing --env dev", 5),
+        ("rule add layout --env dev --if 'plan == \"pro\"' --serve compact", 0),
+    ],
+)
+def test_nothing_is_loaded_under_the_lock(layout: CommandLine, typed: str, code: int) -> None:
+    """Everybody else who writes would wait for it."""
+    ran = subprocess.run(
+        [sys.executable, "-c", UNDER_THE_LOCK, *shlex.split(typed)],
+        env={**os.environ, **layout.environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == code, ran.stderr
+    loaded = ran.stderr.splitlines()[0].split()
+    assert not [name for name in loaded if name.startswith(("core", "sqlalchemy"))]
