@@ -47,15 +47,13 @@ class Load:
 
 @dataclass(frozen=True)
 class Target:
-    """What is asked of one server; `users` makes it a POST, each for another user. A round asks it
-    `times` in a row: a p99 of some seconds is what the machine's longest few pauses make it."""
+    """What is asked of one server; `users` makes it a POST, each for another user."""
 
     url: str
     pid: int  # the server's
     headers: Mapping[str, str]
     users: bool = False
     connections: int = 32
-    times: int = 1
 
 
 def write_script(folder: Path) -> Path:
@@ -107,9 +105,8 @@ def by_turns(
     taken: dict[str, list[Load]] = {name: [] for name in targets}
     for _ in range(rounds):
         for name, target in targets.items():
-            for _ in range(target.times):
-                with _alone(target, targets.values()):
-                    taken[name].append(run(target, script, seconds))
+            with _alone(target, targets.values()):
+                taken[name].append(run(target, script, seconds))
     return taken
 
 

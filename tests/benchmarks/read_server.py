@@ -35,7 +35,10 @@ FLAG: Final = "flag-00007"  # one attribute rule, then a rollout
 BULK: Final = "/ofrep/v1/evaluate/flags"
 TARGET_VISIBLE_P99_MS: Final = 50.0
 TARGET_P99_MS: Final = 1.0
-TIMES_FOR_P99: Final = 3  # in each round
+FEW: Final = 8  # connections, for the p99
+# A p99 of some seconds is what the machine's longest few pauses make it: it takes more rounds.
+ROUNDS_FOR_P99: Final = 3
+FEWEST_QUIET: Final = 0.33  # of the runs
 # What is compared with what, and the least that their ratio has to be.
 COMPARED: Final = {
     "GET, 2 KB / nginx": ("GET", "nginx", 1.0),
@@ -63,11 +66,8 @@ def _targets(small: Installation, large: Installation, folder: Path) -> Iterator
         sent = {"Authorization": key}
         found = {"GET": _flags(fast, sent)}
         found["304"] = _flags(fast, {**sent, "If-None-Match": answer.headers["etag"]})
-        few = _flags(fast, sent, connections=8)
-        found["GET, 8 connections"] = replace(few, times=TIMES_FOR_P99)
         if nginx.is_installed():
             served = Target(*stack.enter_context(nginx.running(answer, folder)), {})
-            found["nginx, 8 connections"] = replace(served, connections=8, times=TIMES_FOR_P99)
             found = {"nginx": served, **found}
         bare = stack.enter_context(bare_server.running(answer, folder))
         found["bare ASGI"] = Target(*bare, sent)
@@ -96,11 +96,29 @@ def measure(*, rounds: int, seconds: int) -> dict[str, Any]:
         with _targets(small, large, folder) as targets:
             script = load.write_script(folder)
             taken = load.by_turns(targets, script, rounds=rounds, seconds=seconds)
+            few = {
+                f"{name}, {FEW} connections": replace(targets[name], connections=FEW)
+                for name in ("GET", "nginx")
+                if name in targets
+            }
+            more = rounds * ROUNDS_FOR_P99
+            taken |= load.by_turns(few, script, rounds=more, seconds=seconds)
         medians = {name: load.median(loads) for name, loads in taken.items()}
         result: dict[str, Any] = {"loads": {name: asdict(m) for name, m in medians.items()}}
         result["ratios"] = ratios(taken, lambda load: load.requests_per_second)
         result["cpu_ratios"] = ratios(taken, lambda load: 1 / load.cpu)
+        result["quiet_p99"] = quiet_p99(*(taken[name] for name in few))
         return result | _visible(small, folder)
+
+
+def quiet_p99(ours: Sequence[Load], yardstick: Sequence[Load] = ()) -> tuple[float, int] | None:
+    """The median of the runs beside which the yardstick stayed under the bound too, and how many
+    they were: what is longer in both is the machine. None where that is nearly all the time."""
+    beside = zip(ours, yardstick, strict=bool(yardstick))
+    found = [load.p99 for load, other in beside if other.p99 < TARGET_P99_MS]
+    if len(found) < FEWEST_QUIET * len(ours):
+        return None
+    return median(found), len(found)
 
 
 def ratios(
@@ -138,15 +156,24 @@ def show(result: dict[str, Any]) -> None:
         else:
             by_cpu, kept = result["cpu_ratios"][name], _verdict(kept=ratio >= least)
             print(f"{name}: {ratio} (at least {least}: {kept}); by the server's CPU time {by_cpu}")
-    p99 = result["loads"]["GET, 8 connections"]["p99"]
-    kept = _verdict(kept=p99 < TARGET_P99_MS)
-    yardstick = result["loads"].get("nginx, 8 connections")
-    beside = f"; nginx {yardstick['p99']} ms" if yardstick is not None else ""
-    print(f"p99 with 8 connections: {p99} ms (under {TARGET_P99_MS}: {kept}){beside}")
+    _show_p99(result)
     for kind in ("notify", "notify_and_redis"):
         row = result[f"visible_ms_{kind}"]
         kept = _verdict(kept=row["p99"] <= TARGET_VISIBLE_P99_MS)
         print(f"commit to visible, {kind}: p50 {row['p50']} ms, p99 {row['p99']} ms ({kept})")
+
+
+def _show_p99(result: dict[str, Any]) -> None:
+    p99 = result["loads"][f"GET, {FEW} connections"]["p99"]
+    kept, said = _verdict(kept=p99 < TARGET_P99_MS), ""
+    yardstick = result["loads"].get(f"nginx, {FEW} connections")
+    if yardstick is not None:
+        said = f"; nginx {yardstick['p99']} ms"
+    if result["quiet_p99"] is not None:
+        quiet, runs = result["quiet_p99"]
+        said += f"; {quiet} ms in the {runs} runs beside which nginx kept it too"
+        said += f" ({_verdict(kept=quiet < TARGET_P99_MS)})"
+    print(f"p99 with {FEW} connections: {p99} ms (under {TARGET_P99_MS}: {kept}){said}")
 
 
 def _verdict(*, kept: bool) -> str:
