@@ -33,7 +33,7 @@ async def running(
     a worker's metrics with the others, its `peers`.
 
     Raises InvalidInputError for an address that cannot be read. Neither Postgres nor Redis has to
-    be there yet.
+    be there yet; a worker waits for them while others are there that hold more.
     """
     wiring = Wiring(settings, peers or Peers(), kinds)
     async with AsyncExitStack() as stack:  # what comes last here is the first to stop
@@ -43,6 +43,7 @@ async def running(
             "checker": wiring.checker.run,
             "leading": Leading(wiring.peers, for_all).run,
             "streams": wiring.streams.run,
+            "common holdings": wiring.common.run,
         }
         tasks |= _receipts(stack, wiring)
         tasks |= _usage(stack, wiring)
@@ -53,6 +54,7 @@ async def running(
         apps = assembled(wiring.parts(), share)
         if isinstance(apps.metrics, Shared):
             _start(stack, {"metrics": apps.metrics.run})
+        await wiring.common.opened()
         yield apps
 
 

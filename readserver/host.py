@@ -7,7 +7,7 @@ when the leader falls silent.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +19,7 @@ from readserver.host_messages import (
     Changed,
     Checked,
     Filled,
+    Holding,
     Mailboxes,
     Message,
     RedisSeen,
@@ -43,6 +44,7 @@ class Hearing:
 
     on_change: Callable[[str, int, str], None]
     on_filled: Callable[[str], None]
+    on_holding: Callable[[], None]
     on_answer: Callable[[Answer], None]
     on_wanted: Callable[[], None]
     on_missed: Callable[[], None]
@@ -100,6 +102,13 @@ class Peers:
         """Tell all others what a check found. False when it is too much: each asks itself then."""
         return True
 
+    def hold(self, environment_ids: Collection[str]) -> None:
+        """Say that requests are answered here, and which environments are held for them."""
+
+    def held_by_others(self) -> set[str]:
+        """The environments that others hold who live and answer requests."""
+        return set()
+
 
 class Host:
     """What the workers share. Made before they are."""
@@ -109,6 +118,7 @@ class Host:
         self.signs = Signs(workers)
         self.mailboxes = Mailboxes(workers)
         self.answers = Board(workers, slot=_ANSWER_BYTES)
+        self.holdings = Board(workers)
 
     def member(self, worker: int) -> "Member":
         return Member(self, worker)
@@ -116,6 +126,7 @@ class Host:
     def ended(self, worker: int) -> None:
         """It is dead: nobody has to wait until it is silent for long enough."""
         self.signs.leave(worker)
+        self.holdings.write(worker, b"")
 
     def close(self) -> None:
         self.mailboxes.close()
@@ -147,6 +158,7 @@ class Member(Peers):
     @asynccontextmanager
     async def joined(self, hearing: Hearing) -> AsyncIterator[None]:
         loop, file = asyncio.get_running_loop(), self._host.mailboxes.file(self._worker)
+        self._host.holdings.write(self._worker, b"")
         self._signs.join(self._worker)
         self._catch_up(hearing)
         loop.add_reader(file, self._read, hearing)
@@ -192,6 +204,18 @@ class Member(Peers):
         self.tell(Checked(self._worker))
         return fits
 
+    def hold(self, environment_ids: Collection[str]) -> None:
+        said = " ".join(environment_ids).encode()
+        if not self._host.holdings.write(
+            self._worker, said
+        ):  # more than fit: as if there were none
+            self._host.holdings.write(self._worker, b"")
+
+    def held_by_others(self) -> set[str]:
+        others = [worker for worker in self._signs.order() if worker != self._worker]
+        said = (self._host.holdings.read(worker) or b"" for worker in others)
+        return {environment_id for ids in said for environment_id in ids.decode().split()}
+
     async def _beat(self, hearing: Hearing) -> None:
         """For as long as this worker lives; when it does no more, others take over."""
         while True:
@@ -219,6 +243,8 @@ class Member(Peers):
                 hearing.on_change(environment_id, revision, channel)
             case Filled(environment_id):
                 hearing.on_filled(environment_id)
+            case Holding():
+                hearing.on_holding()
             case Checked(worker):
                 self._hear_answer(worker, hearing)
             case Wanted():

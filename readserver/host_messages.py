@@ -31,6 +31,11 @@ class Filled:
 
 
 @dataclass(frozen=True, slots=True)
+class Holding:
+    """The sender holds one environment more; all of them are on its board."""
+
+
+@dataclass(frozen=True, slots=True)
 class Checked:
     """A check was answered; what, is on the board of whoever asked."""
 
@@ -49,7 +54,7 @@ class RedisSeen:
     is_up: bool
 
 
-Message = Changed | Filled | Checked | Wanted | RedisSeen
+Message = Changed | Filled | Holding | Checked | Wanted | RedisSeen
 
 
 def render(message: Message) -> bytes:
@@ -59,6 +64,8 @@ def render(message: Message) -> bytes:
             return f"{channel} {notification.render()}".encode()
         case Filled(environment_id):
             return f"filled {environment_id}".encode()
+        case Holding():
+            return b"holding"
         case Checked(worker):
             return f"checked {worker}".encode()
         case Wanted():
@@ -75,6 +82,8 @@ def parse(data: bytes) -> Message | None:
             return Changed(found.environment_id, found.revision, word) if found else None
         case "filled":
             return Filled(rest)
+        case "holding":
+            return Holding()
         case "checked":
             return Checked(int(rest))
         case "wanted":

@@ -87,12 +87,13 @@ class Provider:
 
         Raises UnavailableError when nothing is held and no store can say.
         """
-        found = await self._find(environment_id)
+        found = await self.find(environment_id)
         if found is not None:
             self.counts.hits[found.source] += 1
         return found
 
-    async def _find(self, environment_id: str) -> Found | None:
+    async def find(self, environment_id: str) -> Found | None:
+        """As `get`, for nobody who asked."""
         if held := self._held.asked_for(environment_id):
             return Found(held, "memory")
         await self._truth.first_word()

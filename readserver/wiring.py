@@ -9,6 +9,7 @@ from readserver.answers import prepare
 from readserver.applications import Parts
 from readserver.broadcast import RedisSubscriber
 from readserver.checker import Checker
+from readserver.common_holdings import CommonHoldings
 from readserver.evaluation_counts import EvaluationCounts
 from readserver.fast_path import Memo
 from readserver.held import Held
@@ -45,6 +46,7 @@ class Wiring:
         self.postgres = kinds.postgres(database, self.counts)
         self.held = self._held()
         self.provider = self._provider()
+        self.common = self._common()
         self.streams = Streams(self.held.prepared, self.counts, _stream_bounds(settings))
         self._keys = TrustedKeys(ask_for_check=lambda: self.checker.soon())
         self.checker = self._checker(database)
@@ -67,9 +69,10 @@ class Wiring:
         return Hearing(
             on_change=self.provider.hint,
             on_filled=self.provider.filled,
+            on_holding=self.common.hear,
             on_answer=self.checker.learn,
             on_wanted=self.checker.want,
-            on_missed=self.checker.soon,
+            on_missed=self._missed,
             on_redis_up=partial(self._mark_redis, is_up=True),
             on_redis_down=partial(self._mark_redis, is_up=False),
         )
@@ -116,6 +119,17 @@ class Wiring:
             on_filled=lambda environment_id: self.peers.tell(Filled(environment_id)),
         )
 
+    def _common(self) -> CommonHoldings:
+        common = CommonHoldings(
+            self.held,
+            self.provider,
+            self.truth,
+            self.peers,
+            most=self.settings.max_environments,
+        )
+        self.held.watchers.append(common)
+        return common
+
     def _checker(self, database: Secret) -> Checker:
         return Checker(
             database,
@@ -134,6 +148,10 @@ class Wiring:
     def _heard(self, environment_id: str, revision: int, channel: str) -> None:
         self.peers.tell(Changed(environment_id, revision, channel))
         self.provider.hint(environment_id, revision, channel)
+
+    def _missed(self) -> None:
+        self.checker.soon()
+        self.common.hear()
 
     def _saw_redis(self, *, is_up: bool) -> None:
         self._mark_redis(is_up=is_up)

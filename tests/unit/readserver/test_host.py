@@ -14,7 +14,7 @@ from core.snapshot.load import State
 from readserver import host_answers, host_messages
 from readserver.host import Hearing, Host, Member, Peers
 from readserver.host_answers import Answer
-from readserver.host_messages import Changed, Checked, Filled, Message, RedisSeen, Wanted
+from readserver.host_messages import Changed, Checked, Filled, Holding, Message, RedisSeen, Wanted
 
 STATE = State("e1", b"s" * 32, {"a" * 16: Version("e1", 7, "stamp")})
 KEYS = [TrustedKey("https://issuer", "k", b"\1\2", "flagctl", timedelta(hours=1))]
@@ -32,6 +32,7 @@ class Heard:
         return Hearing(
             on_change=lambda *change: self.changes.append(change),
             on_filled=lambda environment_id: self.words.append(f"filled {environment_id}"),
+            on_holding=lambda: self.words.append("holding"),
             on_answer=self.answers.append,
             on_wanted=lambda: self.words.append("wanted"),
             on_missed=lambda: self.words.append("missed"),
@@ -68,6 +69,7 @@ async def until(condition: Callable[[], object]) -> None:
         Changed("a" * 16, 7, "postgres"),
         Changed("a" * 16, 10**17, "redis"),
         Filled("a" * 16),
+        Holding(),
         Checked(3),
         Wanted(),
         RedisSeen(is_up=True),

@@ -1,0 +1,157 @@
+"""What one worker of a host holds, the others hold too: two of them, on one loop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass
+
+from readserver.common_holdings import CommonHoldings
+from readserver.host import Hearing, Host, Member
+from tests.support.providers import World
+from tests.support.snapshots import ENVIRONMENT_ID, snapshot
+
+
+@dataclass
+class Worker:
+    world: World
+    member: Member
+    common: CommonHoldings
+
+    @property
+    def holds(self) -> bool:
+        return self.world.held.version(ENVIRONMENT_ID) is not None
+
+
+def hearing(common: CommonHoldings) -> Hearing:
+    return Hearing(
+        on_change=lambda *_: None,
+        on_filled=lambda _: None,
+        on_holding=common.hear,
+        on_answer=lambda _: None,
+        on_wanted=lambda: None,
+        on_missed=common.hear,
+        on_redis_up=lambda: None,
+        on_redis_down=lambda: None,
+    )
+
+
+@asynccontextmanager
+async def joined(host: Host, number: int, *, most: int = 10) -> AsyncIterator[Worker]:
+    """A worker that is not open yet, of a Postgres that answers."""
+    world, member = World(most=most), host.member(number)
+    world.check()
+    common = CommonHoldings(world.held, world.provider, world.truth, member, most=most)
+    world.held.watchers.append(common)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(world.provider.close)
+        await stack.enter_async_context(member.joined(hearing(common)))
+        running = asyncio.create_task(common.run())
+        stack.callback(running.cancel)
+        yield Worker(world, member, common)
+
+
+def run(scene: Callable[[Host], Coroutine[None, None, None]]) -> None:
+    async def timed() -> None:
+        with closing(Host(3)) as host:
+            async with asyncio.timeout(20):
+                await scene(host)
+
+    asyncio.run(timed())
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+def test_what_one_is_asked_for_the_other_brings() -> None:
+    async def scene(host: Host) -> None:
+        async with joined(host, 0) as first, joined(host, 1) as second:
+            await first.common.opened()
+            await second.common.opened()
+            assert second.member.held_by_others() == set()
+            await first.world.get()
+            assert second.member.held_by_others() == {ENVIRONMENT_ID}
+            await until(lambda: second.holds)
+            assert second.world.counts.hits.total() == 0, "nobody asked there"
+            second.world.held.drop(ENVIRONMENT_ID)
+            assert first.member.held_by_others() == set()
+
+    run(scene)
+
+
+def test_none_is_let_go_for_what_only_others_are_asked_for() -> None:
+    async def scene(host: Host) -> None:
+        async with joined(host, 0) as first, joined(host, 1, most=1) as second:
+            other = snapshot(1, environment_id="b" * 16)
+            second.world.held.put(other, await second.world.held.prepare(other), at=0.0)
+            await first.common.opened()
+            await first.world.get()
+            await second.common.opened()
+            await second.world.settle()
+            assert [held.environment_id for held in second.world.held] == ["b" * 16]
+
+    run(scene)
+
+
+def test_who_comes_while_the_stores_are_away_leaves_requests_to_the_others() -> None:
+    async def scene(host: Host) -> None:
+        async with joined(host, 0) as first, joined(host, 1) as second, joined(host, 2) as third:
+            await first.common.opened()
+            await first.world.get()
+            opening = []
+            for cold in (second, third):
+                cold.world.postgres.is_up = False
+                cold.world.provider.lost()
+                opening.append(asyncio.create_task(cold.common.opened()))
+            done, _ = await asyncio.wait(opening, timeout=0.5)
+            assert not done
+            second.world.postgres.is_up = True
+            second.world.check()
+            await opening[0]
+            assert second.holds
+            assert not opening[1].done()
+            # Now two hold it. Without them there is nobody to leave requests to.
+            for number in (0, 1):
+                host.ended(number)
+            await opening[1]
+            assert not third.holds
+
+    run(scene)
+
+
+def test_two_that_hold_nothing_do_not_wait_for_each_other() -> None:
+    async def scene(host: Host) -> None:
+        async with joined(host, 0) as first, joined(host, 1) as second:
+            for cold in (first, second):
+                cold.world.postgres.is_up = False
+                cold.world.provider.lost()
+            await asyncio.gather(first.common.opened(), second.common.opened())
+
+    run(scene)
+
+
+def test_a_fault_of_one_environment_is_not_waited_for() -> None:
+    async def scene(host: Host) -> None:
+        async with joined(host, 0) as first, joined(host, 1) as second:
+            await first.common.opened()
+            await first.world.get()
+
+            def fail(*_: object) -> None:
+                raise ZeroDivisionError
+
+            second.world.prepare = fail  # type: ignore[assignment]
+            await second.common.opened()
+            assert not second.holds
+
+    run(scene)
+
+
+def test_more_than_fits_is_as_if_there_were_none() -> None:
+    with closing(Host(2)) as host:
+        first, second = host.member(0), host.member(1)
+        host.signs.join(0)
+        first.hold(["a" * 16])
+        assert second.held_by_others() == {"a" * 16}
+        first.hold([f"{number:016x}" for number in range(100_000)])
+        assert second.held_by_others() == set()
