@@ -4,10 +4,12 @@ What is not a load (a page of the audit log) uses the connection between loads, 
 """
 
 import asyncio
+import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -26,6 +28,11 @@ LOAD_TIMEOUT_SECONDS: Final = 8.0
 CONNECT_TIMEOUT_SECONDS: Final = 2
 # In which a kept connection has to show that it is alive: changes wait for it.
 _PROOF_SECONDS: Final = 0.25
+# And to answer a load: a firewall may forget it in the middle. Longer where loads take long.
+_KEPT_SECONDS: Final = 1.5
+_TIMES_A_LOAD: Final = 3
+_FADES: Final = 0.9  # with each load: a slow one is remembered for some dozens
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -37,6 +44,8 @@ class PostgresStore:
         self._counts = counts
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="flagctl-load")
         self._driver: psycopg.Connection[Any] | None = None
+        self._slowest = 0.0  # seconds that a load took lately
+        self._is_closing = False
         self._loads = 0  # that wait or are under way
         self._idle = asyncio.Event()
         self._idle.set()
@@ -117,12 +126,42 @@ class PostgresStore:
             raise UnavailableError("Postgres took too long to answer") from None
 
     def _load(self, environment_id: str, unless: Version | None) -> Snapshot | Version | None:
+        """What a kept connection does not answer in time, or not at all, a new one is asked."""
+        began, kept = time.monotonic(), self._driver
         driver = self._proved()
+        if driver is kept:
+            try:
+                return self._ask(driver, environment_id, unless, seconds=self._patience())
+            except UnavailableError:
+                is_late = time.monotonic() - began > LOAD_TIMEOUT_SECONDS / 2
+                if is_late or self._is_closing:
+                    raise
+            _log.info("a kept connection did not answer a load; a new one is asked")
+            driver = self._proved()
+        return self._ask(driver, environment_id, unless)
+
+    def _patience(self) -> float:
+        """Seconds for a kept connection. Where that leaves too few for another, it has all."""
+        seconds = max(_KEPT_SECONDS, _TIMES_A_LOAD * self._slowest)
+        return seconds if seconds < LOAD_TIMEOUT_SECONDS / 2 else LOAD_TIMEOUT_SECONDS
+
+    def _ask(
+        self,
+        driver: "psycopg.Connection[Any]",
+        environment_id: str,
+        unless: Version | None,
+        *,
+        seconds: float = LOAD_TIMEOUT_SECONDS,
+    ) -> Snapshot | Version | None:
+        began = time.monotonic()
         try:
-            return load(driver, environment_id, unless=unless)
+            with _cut_after(driver, seconds):
+                found = load(driver, environment_id, unless=unless)
         except Exception:
             self._disconnect()
             raise
+        self._slowest = max(time.monotonic() - began, self._slowest * _FADES)
+        return found
 
     def _proved(self) -> "psycopg.Connection[Any]":
         """The kept connection, if it is alive; else a new one."""
@@ -151,6 +190,7 @@ class PostgresStore:
             driver.close()
 
     async def close(self) -> None:
+        self._is_closing = True
         if self._driver is not None:
             db.cut(self._driver.pgconn)
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
@@ -159,10 +199,17 @@ class PostgresStore:
 
 def _answers(driver: "psycopg.Connection[Any]") -> bool:
     """One round trip outside of any transaction, cut short when nothing comes back."""
-    timer = threading.Timer(_PROOF_SECONDS, db.cut, [driver.pgconn])
+    with _cut_after(driver, _PROOF_SECONDS):
+        driver.pgconn.exec_(b"")
+    return driver.pgconn.status == ConnStatus.OK
+
+
+@contextmanager
+def _cut_after(driver: "psycopg.Connection[Any]", seconds: float) -> Iterator[None]:
+    timer = threading.Timer(seconds, db.cut, [driver.pgconn])
+    timer.daemon = True
     timer.start()
     try:
-        driver.pgconn.exec_(b"")
+        yield
     finally:
         timer.cancel()
-    return driver.pgconn.status == ConnStatus.OK

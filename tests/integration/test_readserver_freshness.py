@@ -123,6 +123,37 @@ def test_connections_that_were_dropped_without_a_word(
         assert reader.metric("flagctl_postgres_failures_total") == 0
 
 
+def test_a_connection_that_is_dropped_in_the_middle_of_a_load(
+    installation: Installation, prod: Prod
+) -> None:
+    """It had just shown that it is alive; checks go on beside it, so nothing is stale."""
+    url = installation.reader_url.reveal()
+    with (
+        tempfile.TemporaryDirectory(prefix="fc-") as folder,
+        proxies.before_postgres(url, Path(folder)) as (proxy, address),
+        readers.running(Path(folder), {"FLAGCTL_READER_DATABASE_URL": address}) as reader,
+        installation.connect() as locking,
+    ):
+        assert reader.get("/v1/flags", prod.server_key).status == 200
+        with locking.transaction():
+            locking.execute("LOCK TABLE flagctl.configs IN ACCESS EXCLUSIVE MODE")
+            revision = switch(installation, "off")
+            eventually(lambda: waiting(installation) == 1, "a load waits for the lock")
+            proxy.forget()
+        wait_for(reader, prod.server_key, revision, within=20)
+        assert reader.metric("flagctl_postgres_failures_total") == 0
+        assert reader.metric("flagctl_failed_checks_total") == 0
+
+
+def waiting(installation: Installation) -> int:
+    """Connections of readers that wait for a lock."""
+    ((count,),) = installation.ask(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name = 'flagctl readserver' AND wait_event_type = 'Lock'"
+    )
+    return int(count)
+
+
 def test_a_revoked_key_is_refused_as_fast(
     installation: Installation, prod: Prod, reader: Reader
 ) -> None:
