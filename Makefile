@@ -71,8 +71,8 @@ fuzz: $(VENV)/.dev ## Try FUZZ=100000 altered tokens for one verdict, and 50000 
 	@FLAGCTL_TEST_FUZZ=$(or $(FUZZ),50000) $(BIN)/pytest -q tests/integration/test_readserver_fuzz.py
 
 .PHONY: chaos
-chaos: $(VENV)/.dev ## Random faults under load for MINUTES=10, with every answer checked; SEED=n repeats
-	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+chaos: $(VENV)/.dev ## Random faults under load for MINUTES=10, with every answer checked; SEED=n repeats, ONLY=a part of their names
+	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)")
 
 .PHONY: bench
 bench: $(VENV)/.bench ## Measure, as ratios within one run; takes minutes, wants wrk and nginx

@@ -128,6 +128,8 @@ def test_a_connection_that_is_dropped_in_the_middle_of_a_load(
 ) -> None:
     """It had just shown that it is alive; checks go on beside it, so nothing is stale."""
     url = installation.reader_url.reveal()
+    if "host=" not in url:
+        pytest.skip("this Postgres is not reached by a Unix socket")
     with (
         tempfile.TemporaryDirectory(prefix="fc-") as folder,
         proxies.before_postgres(url, Path(folder)) as (proxy, address),
