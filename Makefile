@@ -22,12 +22,16 @@ help: ## List the targets
 run: $(VENV)/.run ## Start everything here: Postgres, Redis, the read server (PORT=8000)
 	@exec $(BIN)/flagctl dev --port $(PORT)
 
-# What a target of its own installs programs for.
-ASIDE := clients clocks poolers
+# What has a target of its own: it takes long, or wants programs that have to be installed.
+ASIDE := clients clocks poolers system
 
 .PHONY: test
-test: $(VENV)/.dev ## Run the whole test suite, on a real Postgres and Redis that it starts
+test: $(VENV)/.dev ## Run the tests, on a real Postgres and Redis that they start
 	@$(BIN)/pytest -n 2 --dist worksteal $(ASIDE:%=--ignore=tests/%) $(TESTS)
+
+.PHONY: test-system
+test-system: $(VENV)/.dev ## Whole installations: started as the README says, broken, lied to, and mended
+	@$(BIN)/pytest -n 2 --dist worksteal tests/system
 
 .PHONY: check
 check: $(VENV)/.dev wheels ## Format, lint, types, import contracts, wheels for each Python
@@ -50,8 +54,8 @@ docs: $(VENV)/.dev ## Write docs/commands.md anew from the program
 wheels: $(VENV)/.wheels ## Prove that every pinned package has a wheel for Python 3.11 to 3.14
 
 .PHONY: test-oldest
-test-oldest: $(VENV)/.dev ## The same tests on Debian's postgresql-15 and redis-server
-	@sh tests/oldest.sh $(BIN)/pytest -n 2 --dist worksteal $(ASIDE:%=--ignore=tests/%) $(TESTS)
+test-oldest: $(VENV)/.dev ## These tests and those of the system on Debian's postgresql-15 and redis-server
+	@sh tests/oldest.sh $(BIN)/pytest -n 2 --dist worksteal $(patsubst %,--ignore=tests/%,$(filter-out system,$(ASIDE))) $(TESTS)
 
 .PHONY: test-pooler
 test-pooler: $(VENV)/.dev ## The command line and a reader through PgBouncer, which it installs on Debian

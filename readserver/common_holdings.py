@@ -65,9 +65,9 @@ class CommonHoldings:
 
     async def _bring(self) -> None:
         """All that others hold, one after the other. While Postgres is away, until it is there."""
-        backoff, ends_at = Backoff(), time.monotonic() + _PATIENCE_SECONDS
+        backoff = Backoff()
         while True:
-            is_left = False
+            is_left, ends_at = False, time.monotonic() + _PATIENCE_SECONDS
             for environment_id in self._missing():
                 is_left |= not await self._has_brought(environment_id)
                 if not self._truth.is_stale and time.monotonic() > ends_at:

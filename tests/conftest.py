@@ -6,9 +6,11 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+from tests.support import readers
 from tests.support import servers as server_support
 from tests.support.installations import Cluster, Database, Installation
 from tests.support.memory import folder_in_memory
+from tests.support.readers import Prod
 from tests.support.servers import Servers
 
 hypothesis.settings.register_profile("flagctl", deadline=None, print_blob=True)
@@ -56,3 +58,9 @@ def empty_database(cluster: Cluster) -> Iterator[Database]:
     """A database where nothing was migrated yet."""
     with cluster.empty_database() as made:
         yield made
+
+
+@pytest.fixture
+def prod(installation: Installation) -> Prod:
+    """What a read server is asked for; see tests/support/readers."""
+    return readers.fill(installation)
