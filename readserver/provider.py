@@ -346,7 +346,9 @@ class Provider:
                 self._on_filled(snapshot.environment_id)
             await turn.end()
         finally:
-            self._load_seconds[snapshot.environment_id] = time.monotonic() - began
+            took, id_ = time.monotonic() - began, snapshot.environment_id
+            # Whatever held up one load, the next turn is not waited for as long.
+            self._load_seconds[id_] = min(took, 2 * self._load_seconds.get(id_, took))
             self._filling.discard(snapshot.environment_id)
 
     def _start_background(self, work: Coroutine[Any, Any, None]) -> None:

@@ -28,8 +28,9 @@ LOAD_TIMEOUT_SECONDS: Final = 8.0
 CONNECT_TIMEOUT_SECONDS: Final = 2
 # In which a kept connection has to show that it is alive: changes wait for it.
 _PROOF_SECONDS: Final = 0.25
-# And to answer a load: a firewall may forget it in the middle. Longer where loads take long.
-_KEPT_SECONDS: Final = 1.5
+# In which a load has to be answered before it is asked on another connection: a firewall may forget
+# one in the middle. Longer where loads take long.
+_FIRST_SECONDS: Final = 1.5
 _TIMES_A_LOAD: Final = 3
 _FADES: Final = 0.9  # with each load: a slow one is remembered for some dozens
 _log = logging.getLogger(__name__)
@@ -126,23 +127,20 @@ class PostgresStore:
             raise UnavailableError("Postgres took too long to answer") from None
 
     def _load(self, environment_id: str, unless: Version | None) -> Snapshot | Version | None:
-        """What a kept connection does not answer in time, or not at all, a new one is asked."""
-        began, kept = time.monotonic(), self._driver
-        driver = self._proved()
-        if driver is kept:
-            try:
-                return self._ask(driver, environment_id, unless, seconds=self._patience())
-            except UnavailableError:
-                is_late = time.monotonic() - began > LOAD_TIMEOUT_SECONDS / 2
-                if is_late or self._is_closing:
-                    raise
-            _log.info("a kept connection did not answer a load; a new one is asked")
-            driver = self._proved()
-        return self._ask(driver, environment_id, unless)
+        """What one connection does not answer in time, or not at all, a new one is asked."""
+        began, driver = time.monotonic(), self._proved()
+        try:
+            return self._ask(driver, environment_id, unless, seconds=self._patience())
+        except UnavailableError:
+            is_late = time.monotonic() - began > LOAD_TIMEOUT_SECONDS / 2
+            if is_late or self._is_closing:
+                raise
+        _log.info("a load was not answered; it is asked again on a new connection")
+        return self._ask(self._proved(), environment_id, unless)
 
     def _patience(self) -> float:
-        """Seconds for a kept connection. Where that leaves too few for another, it has all."""
-        seconds = max(_KEPT_SECONDS, _TIMES_A_LOAD * self._slowest)
+        """Seconds for the first connection. Where that leaves too few for another, it has all."""
+        seconds = max(_FIRST_SECONDS, _TIMES_A_LOAD * self._slowest)
         return seconds if seconds < LOAD_TIMEOUT_SECONDS / 2 else LOAD_TIMEOUT_SECONDS
 
     def _ask(

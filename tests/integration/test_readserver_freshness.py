@@ -123,8 +123,9 @@ def test_connections_that_were_dropped_without_a_word(
         assert reader.metric("flagctl_postgres_failures_total") == 0
 
 
+@pytest.mark.parametrize("which", ["kept", "new"])
 def test_a_connection_that_is_dropped_in_the_middle_of_a_load(
-    installation: Installation, prod: Prod
+    installation: Installation, prod: Prod, which: str
 ) -> None:
     """It had just shown that it is alive; checks go on beside it, so nothing is stale."""
     url = installation.reader_url.reveal()
@@ -139,6 +140,8 @@ def test_a_connection_that_is_dropped_in_the_middle_of_a_load(
         assert reader.get("/v1/flags", prod.server_key).status == 200
         with locking.transaction():
             locking.execute("LOCK TABLE flagctl.configs IN ACCESS EXCLUSIVE MODE")
+            if which == "new":
+                proxy.hang_up()
             revision = switch(installation, "off")
             eventually(lambda: waiting(installation) == 1, "a load waits for the lock")
             proxy.forget()
