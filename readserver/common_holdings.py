@@ -75,7 +75,7 @@ class CommonHoldings:
             if not is_left:
                 return
             if backoff.is_first:
-                _log.warning("what other workers hold cannot be loaded: the stores are away")
+                _log.warning("what other workers hold cannot be loaded: Postgres is away")
             await backoff.wait()
 
     def _missing(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -100,11 +101,11 @@ def test_without_any_message_the_check_finds_it(
             assert reader.metric("flagctl_checks_total") > checks
 
 
-def test_connections_that_were_dropped_without_a_word(
-    installation: Installation, prod: Prod
-) -> None:
-    """What pushes is deaf, and the kept connection for loads would wait for ever: the check finds
-    the change, and the load asks for a sign of life before it waits."""
+@contextmanager
+def behind_a_proxy(
+    installation: Installation, **settings: str
+) -> Iterator[tuple[proxies.Proxy, Reader]]:
+    """A reader without Redis, and what stands between it and Postgres."""
     url = installation.reader_url.reveal()
     if "host=" not in url:
         pytest.skip("this Postgres is not reached by a Unix socket")
@@ -112,10 +113,18 @@ def test_connections_that_were_dropped_without_a_word(
         tempfile.TemporaryDirectory(prefix="fc-") as folder,
         proxies.before_postgres(url, Path(folder)) as (proxy, address),
         readers.running(
-            Path(folder),
-            {"FLAGCTL_READER_DATABASE_URL": address, "FLAGCTL_CHECK_INTERVAL": "0.5"},
+            Path(folder), {"FLAGCTL_READER_DATABASE_URL": address} | settings
         ) as reader,
     ):
+        yield proxy, reader
+
+
+def test_connections_that_were_dropped_without_a_word(
+    installation: Installation, prod: Prod
+) -> None:
+    """What pushes is deaf, and the kept connection for loads would wait for ever: the check finds
+    the change, and the load asks for a sign of life before it waits."""
+    with behind_a_proxy(installation, FLAGCTL_CHECK_INTERVAL="0.5") as (proxy, reader):
         assert reader.get("/v1/flags", prod.server_key).status == 200
         for state in ("off", "on"):
             proxy.forget()
@@ -128,13 +137,8 @@ def test_a_connection_that_is_dropped_in_the_middle_of_a_load(
     installation: Installation, prod: Prod, which: str
 ) -> None:
     """It had just shown that it is alive; checks go on beside it, so nothing is stale."""
-    url = installation.reader_url.reveal()
-    if "host=" not in url:
-        pytest.skip("this Postgres is not reached by a Unix socket")
     with (
-        tempfile.TemporaryDirectory(prefix="fc-") as folder,
-        proxies.before_postgres(url, Path(folder)) as (proxy, address),
-        readers.running(Path(folder), {"FLAGCTL_READER_DATABASE_URL": address}) as reader,
+        behind_a_proxy(installation) as (proxy, reader),
         installation.connect() as locking,
     ):
         assert reader.get("/v1/flags", prod.server_key).status == 200

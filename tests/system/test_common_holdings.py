@@ -1,4 +1,4 @@
-"""While the stores are away, no connection is worse off with one worker than with another."""
+"""While Postgres is away, no connection is worse off with one worker than with another."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ def test_a_worker_that_comes_into_an_outage(installation: Installation, tmp_path
             eventually(lambda: reader.metric("flagctl_stale") == WORKERS, "it is noticed")
             first, second = sorted(workers.pids(reader))
             kill(first)
-            eventually(lambda: "stores are away" in reader.log.read_text(), "another has come")
+            eventually(lambda: "Postgres is away" in reader.log.read_text(), "another has come")
             assert statuses() == {200}
             assert workers.listening(reader) == WORKERS, "it does not answer yet"
             kill(second)
