@@ -139,15 +139,18 @@ def test_a_worker_that_is_started_again_knows_what_the_others_know(
         leader = workers.leader(reader)
         number = str(sorted(workers.pids(reader)).index(leader))
         (follower,) = workers.pids(reader) - {leader}
+        other = {"0": "1", "1": "0"}[number]
+
+        def answered() -> float:
+            return workers.by_worker(reader, "flagctl_responses_total").get(other, 0.0)
+
+        eventually(answered, "it has answered")
         os.kill(follower, signal.SIGKILL)
         eventually(lambda: workers.listening(reader) == 3, "it is started again")
-        other = {"0": "1", "1": "0"}[number]
-        eventually(
-            lambda: workers.by_worker(reader, "flagctl_environments")[other] == 0, "it is new"
-        )
+        eventually(lambda: answered() == 0, "it is new")
+        assert workers.by_worker(reader, "flagctl_environments")[other] == 1, "nobody asked it"
         assert workers.by_worker(reader, "flagctl_postgres_up") == {"0": 1.0, "1": 1.0}
         assert workers.by_worker(reader, "flagctl_checks_total")[other] == 0
-        workers.all_hold(reader, prod.server_key, 2)
         workers.serve(reader, 2, switch(installation, "off"))
 
 
