@@ -33,7 +33,7 @@ def main() -> int:
     figures = authority.measure()
     show(figures)
     print()
-    reads = read_server.measure(rounds=5, seconds=4)
+    reads = read_server.measure(rounds=40, rounds_for_p99=15)
     read_server.show(reads)
     print()
     held = sizes.measure()
