@@ -17,7 +17,6 @@ from readserver.answers import Header
 from readserver.provider import Found, Provider
 from readserver.rate_limit import ClientLimit
 from readserver.stream_events import revision_in
-from readserver.truth import Truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +97,6 @@ def _counted(wrong_keys: Counter[str], kind: str) -> Iterator[None]:
     except UnauthenticatedError:
         wrong_keys[kind] += 1
         raise
-
-
-def staleness(truth: Truth) -> tuple[Header, ...]:
-    """The headers of an answer whose source cannot be reached."""
-    if truth.is_reachable:
-        return ()
-    age = str(int(truth.age_seconds)).encode()
-    return ((b"age", age), (b"flagctl-stale", b"true"))
 
 
 def joined(headers: list[Header], wanted: bytes) -> bytes | None:

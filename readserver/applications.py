@@ -24,6 +24,7 @@ from readserver.endpoints.served import ServedEndpoint
 from readserver.endpoints.stream import StreamEndpoint
 from readserver.fast_lane import Lane
 from readserver.fast_path import FastPath, Memo
+from readserver.freshness import Freshness
 from readserver.held import Held
 from readserver.host import Peers
 from readserver.kinds import Kinds
@@ -65,6 +66,7 @@ class Parts:
     held: Held
     streams: Streams
     truth: Truth
+    freshness: Freshness
     memo: Memo
     counts: Counts
     redis: RedisStore | None
@@ -104,12 +106,20 @@ def assembled(parts: Parts, share: Share | None) -> Applications:
     )
     bounds = Bounds(depth=settings.context_depth, size=settings.context_bytes)
     announcements = Announcements(settings.public_url)
-    slow_path = ServedEndpoint(provider, truth, memo, counts, limit, vary)
+    slow_path = ServedEndpoint(provider, parts.freshness, memo, counts, limit, vary)
     stream = Route(STREAM, StreamEndpoint(provider, parts.streams, counts, limit, vary))
 
     def evaluate(app: ASGIApp) -> EvaluateEndpoint:
         return EvaluateEndpoint(
-            provider, truth, memo, counts, limit, announcements, app, vary, bounds
+            provider,
+            parts.freshness,
+            memo,
+            counts,
+            limit,
+            announcements,
+            app,
+            vary,
+            bounds,
         )
 
     def served(routes: list[BaseRoute]) -> ASGIApp:

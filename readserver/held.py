@@ -89,6 +89,11 @@ class Held:
             at = self._confirmed_at[snapshot.environment_id]
             yield snapshot, otherwise if at == NEVER else max(0.0, now - at)
 
+    def age_seconds(self, environment_id: str) -> float:
+        """For how long Postgres has not confirmed what is held; 0 where it never did."""
+        at = self._confirmed_at.get(environment_id, NEVER)
+        return 0.0 if at == NEVER else max(0.0, time.monotonic() - at)
+
     def confirmed_at(self, environment_id: str) -> float:
         return self._confirmed_at[environment_id]
 

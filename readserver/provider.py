@@ -19,6 +19,7 @@ from core.errors import FlagctlError, UnavailableError
 from core.snapshot.document import Snapshot, Version
 from core.snapshot.load import State
 from readserver.answers import Prepared
+from readserver.freshness import Freshness
 from readserver.held import NEVER, Held
 from readserver.last_good import LastGood
 from readserver.stores.contract import Loader, SharedCache
@@ -50,6 +51,7 @@ class Provider:
         redis: SharedCache | None,
         postgres: Loader,
         truth: Truth,
+        freshness: Freshness,
         counts: Counts,
         ask_for_check: Callable[[], None],
         ask_about_unknown: Callable[[], bool],
@@ -62,6 +64,7 @@ class Provider:
         self._redis = redis
         self._postgres = postgres
         self._truth = truth
+        self._freshness = freshness
         self.counts = counts
         self._ask_for_check = ask_for_check
         self._ask_about_unknown = ask_about_unknown
@@ -202,9 +205,11 @@ class Provider:
                 elif now.epoch == snapshot.epoch:
                     # A flight that is up may have asked Postgres before this revision was there.
                     self._hints[id_] = max(now.revision, self._hints.get(id_, 0))
+                self._freshness.expect(id_)
                 self._start(id_)
             else:
                 self._held.confirm(id_, asked_at)
+                self._freshness.confirm(id_)
         if was_stale:
             self._held.on_change()
         self._held.follow_time()
@@ -369,4 +374,5 @@ class Provider:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._freshness.close()
         await self._held.close()  # nobody has anything prepared any more

@@ -12,6 +12,7 @@ from readserver.checker import Checker
 from readserver.common_holdings import CommonHoldings
 from readserver.evaluation_counts import EvaluationCounts
 from readserver.fast_path import Memo
+from readserver.freshness import Freshness
 from readserver.held import Held
 from readserver.host import Hearing, Peers
 from readserver.host_messages import Changed, Filled
@@ -45,6 +46,7 @@ class Wiring:
         self.usage = _usage(settings, self.redis, self.memory, self.counts)
         self.postgres = kinds.postgres(database, self.counts)
         self.held = self._held()
+        self.freshness = Freshness(self.truth, self.held)
         self.provider = self._provider()
         self.common = self._common()
         self.streams = Streams(self.held.prepared, self.counts, _stream_bounds(settings))
@@ -84,6 +86,7 @@ class Wiring:
             self.held,
             self.streams,
             self.truth,
+            self.freshness,
             self._memo,
             self.counts,
             self.redis,
@@ -113,6 +116,7 @@ class Wiring:
             redis=self.redis,
             postgres=self.postgres,
             truth=self.truth,
+            freshness=self.freshness,
             counts=self.counts,
             ask_for_check=lambda: self.checker.soon(),
             ask_about_unknown=lambda: self.checker.for_unknown(),

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from core.evaluation.context_json import ContextError, UnreadableError
 from core.evaluation.result import ErrorCode, Result
 from readserver import auth, context_answers, queries
-from readserver.access import Admitted, admit, caught_up, joined, staleness
+from readserver.access import Admitted, admit, caught_up, joined
 from readserver.announcements import Announcements
 from readserver.answers import FLAGS, Header
 from readserver.bodies import read_json
@@ -21,10 +21,10 @@ from readserver.context_answers import BULK, packed
 from readserver.contexts import Bounds, parse
 from readserver.errors import problem, problem_of
 from readserver.fast_path import Memo
+from readserver.freshness import Freshness
 from readserver.provider import Provider
 from readserver.rate_limit import ClientLimit
 from readserver.telemetry import Counts
-from readserver.truth import Truth
 
 SINGLE: Final = BULK + "/"
 SINGLE_ROUTE: Final = BULK + "/{key}"
@@ -40,7 +40,7 @@ class EvaluateEndpoint:
     def __init__(
         self,
         provider: Provider,
-        truth: Truth,
+        freshness: Freshness,
         memo: Memo,
         counts: Counts,
         limit: ClientLimit,
@@ -51,7 +51,7 @@ class EvaluateEndpoint:
     ) -> None:
         """`vary` names the request's headers that an answer depends on."""
         self._provider = provider
-        self._truth = truth
+        self._freshness = freshness
         self._memo = memo
         self._counts = counts
         self._limit = limit
@@ -93,7 +93,9 @@ class EvaluateEndpoint:
 
     async def _answer(self, scope: Scope, receive: Receive, route: str, key: str | None) -> Answer:
         admitted = await admit(self._provider, self._limit, scope)
-        if not self._truth.is_stale and auth.is_canonical(admitted.credential):
+        environment_id = admitted.found.prepared.snapshot.environment_id
+        is_stale = self._freshness.is_stale(environment_id)
+        if not is_stale and auth.is_canonical(admitted.credential):
             self._memo.accept(admitted)  # before anything is waited for, which may change it
         context = self.context_of(await read_json(scope, receive, self._bounds.size))
         if scope["query_string"]:  # after an event, clients say here which one it was
@@ -161,7 +163,7 @@ class EvaluateEndpoint:
         snapshot = admitted.found.prepared.snapshot
         headers = [
             *_common(snapshot.revision, self._vary, admitted.found.source),
-            *staleness(self._truth),
+            *self._freshness.headers(snapshot.environment_id),
         ]
         if status != 304:
             headers.append((b"content-type", b"application/json"))

@@ -9,7 +9,7 @@ from starlette.types import Scope, Send
 from core.auth.api_keys import KeyKind
 from core.errors import ForbiddenError
 from readserver import auth
-from readserver.access import admit, joined, staleness
+from readserver.access import admit, joined
 from readserver.answers import (
     SNAPSHOT,
     Answer,
@@ -23,10 +23,10 @@ from readserver.answers import (
 from readserver.conditional import accepts_gzip, matches
 from readserver.errors import problem, problem_of
 from readserver.fast_path import Memo, Remembered, queries_of
+from readserver.freshness import Freshness
 from readserver.provider import Provider
 from readserver.rate_limit import ClientLimit
 from readserver.telemetry import Counts
-from readserver.truth import Truth
 
 _METHODS: Final = ("GET", "HEAD")
 
@@ -38,14 +38,14 @@ class ServedEndpoint:
     def __init__(
         self,
         provider: Provider,
-        truth: Truth,
+        freshness: Freshness,
         memo: Memo,
         counts: Counts,
         limit: ClientLimit,
         vary: bytes,
     ) -> None:
         self._provider = provider
-        self._truth = truth
+        self._freshness = freshness
         self._memo = memo
         self._counts = counts
         self._limit = limit
@@ -74,7 +74,7 @@ class ServedEndpoint:
         else:
             variants = found.prepared.answers[path, grant.kind]
         variants.tally.number += 1
-        stale = staleness(self._truth)
+        stale = self._freshness.headers(found.prepared.snapshot.environment_id)
         # A snapshot's answer is waited for, and may be an older one by now.
         if not stale and auth.is_canonical(credential) and changes == self._memo.changes:
             queries, expires_at = queries_of(admitted), auth.expires_at(grant)

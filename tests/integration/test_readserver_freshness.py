@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,40 @@ def test_a_connection_that_is_dropped_in_the_middle_of_a_load(
         wait_for(reader, prod.server_key, revision, within=20)
         assert reader.metric("flagctl_postgres_failures_total") == 0
         assert reader.metric("flagctl_failed_checks_total") == 0
+
+
+def test_what_is_not_loaded_in_time_says_that_it_is_old(
+    installation: Installation, prod: Prod, reader: Reader
+) -> None:
+    """Checks go on and say that there is something newer; the load of it waits for a lock."""
+    answers = [reader.get("/v1/flags", prod.server_key) for _ in range(3)]
+    assert answers[-1].headers["x-cache"] == "memory"  # and the fast lane remembers it
+    with installation.connect() as locking, locking.transaction():
+        locking.execute("LOCK TABLE flagctl.configs IN ACCESS EXCLUSIVE MODE")
+        revision = switch(installation, "off")
+        for path in ("/v1/flags", "/ofrep/v1/evaluate/flags"):
+            eventually(partial(is_marked, reader, path, prod), f"{path} says so")
+        assert reader.get("/readyz").json()["stale"] is False
+        assert revision_at(reader, prod.server_key) < revision
+        assert reader.metric("flagctl_postgres_failures_total") == 0
+    wait_for(reader, prod.server_key, revision, within=20)
+    assert not any(is_marked(reader, path, prod) for path in ("/v1/flags", "/v1/configs"))
+
+
+def is_marked(reader: Reader, path: str, prod: Prod) -> bool:
+    """Whether an answer of either kind says that it is old, and by how much."""
+    body = b'{"context":{}}' if path.startswith("/ofrep") else None
+    answer = reader.ask(
+        "POST" if body else "GET",
+        path,
+        prod.server_key,
+        body=body,
+        headers={"Content-Type": "application/json"} if body else {},
+    )
+    assert answer.status == 200
+    marks = [name in answer.headers for name in ("flagctl-stale", "age")]
+    assert marks in ([True, True], [False, False])
+    return all(marks)
 
 
 def waiting(installation: Installation) -> int:

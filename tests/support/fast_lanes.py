@@ -23,7 +23,7 @@ from readserver.protocol import Timeouts
 from readserver.provider import Found
 from readserver.rate_limit import ClientLimit
 from readserver.telemetry import Counts
-from readserver.truth import Truth
+from tests.support.providers import always_fresh
 from tests.support.snapshots import flag, snapshot
 
 PREPARED = prepare(
@@ -87,11 +87,9 @@ class World:
         self.limit = ClientLimit(
             rate=1, burst=burst, addresses=ClientAddresses(()), clock=lambda: 0.0
         )
-        truth = Truth()
-        truth.is_reachable = True
         endpoint = EvaluateEndpoint(
             cast("Any", None),
-            truth,
+            always_fresh(),
             self.memo,
             self.counts,
             self.limit,

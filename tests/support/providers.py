@@ -8,6 +8,7 @@ from core.errors import UnavailableError
 from core.snapshot.document import Snapshot, Version
 from core.snapshot.load import State
 from readserver.answers import Prepared, prepare
+from readserver.freshness import PATIENCE_SECONDS, Freshness
 from readserver.held import Held
 from readserver.provider import Found, Provider
 from readserver.stores.contract import Claim
@@ -76,7 +77,12 @@ class FakeRedis:
 class World:
     """A provider and everything around it."""
 
-    def __init__(self, most: int = 1_000, followed: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        most: int = 1_000,
+        followed: frozenset[str] = frozenset(),
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
         self.postgres, self.redis, self.counts = FakePostgres(), FakeRedis(), Counts()
         self.checks = self.changes = 0
         self.ration = 0
@@ -92,11 +98,13 @@ class World:
             most=most,
             is_followed=followed.__contains__,
         )
+        self.freshness = Freshness(self.truth, self.held, patience=patience)
         self.provider = Provider(
             held=self.held,
             redis=self.redis,
             postgres=self.postgres,
             truth=self.truth,
+            freshness=self.freshness,
             counts=self.counts,
             ask_for_check=self._check,
             ask_about_unknown=self._ask,
@@ -138,6 +146,13 @@ class World:
     async def come_to(self, revision: int) -> None:
         """A committed change in Postgres."""
         self.postgres.snapshot = snapshot(revision)
+
+
+def always_fresh() -> Freshness:
+    """As of a Postgres that answers."""
+    truth = Truth()
+    truth.is_reachable = True
+    return Freshness(truth, Held(MemoryStore(), on_change=lambda: None))
 
 
 def world_test(test: Callable[[World], Awaitable[None]]) -> Callable[[], None]:

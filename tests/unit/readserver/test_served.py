@@ -57,7 +57,7 @@ class Asking:
         self.memo = Memo()
         limit = ClientLimit(rate=1, burst=1, addresses=ClientAddresses(()))
         self._endpoint = ServedEndpoint(
-            world.provider, world.truth, self.memo, world.counts, limit, b"Authorization"
+            world.provider, world.freshness, self.memo, world.counts, limit, b"Authorization"
         )
 
     async def ask(self, credential: bytes) -> tuple[int, bytes]:

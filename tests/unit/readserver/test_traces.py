@@ -25,7 +25,7 @@ from readserver.provider import Found
 from readserver.rate_limit import ClientLimit
 from readserver.telemetry import Counts
 from readserver.traces import Traced, TracedEvaluations, TracedLane
-from readserver.truth import Truth
+from tests.support.providers import always_fresh
 from tests.support.snapshots import flag, snapshot
 
 PREPARED = prepare(snapshot(served=Served((flag("dark_mode"),), ())), evaluations=TracedEvaluations)
@@ -41,11 +41,10 @@ class World:
         provider = TracerProvider(TraceIdRatioBased(rate), shutdown_on_exit=False)
         provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         self.tracer = provider.get_tracer("tests")
-        memo, counts, truth = Memo(), Counts(), Truth()
-        truth.is_reachable = True
+        memo, counts = Memo(), Counts()
         limit = ClientLimit(rate=1, burst=1, addresses=ClientAddresses(()))
         parts = memo, counts, limit, Announcements(None), cast("Any", None), b"X", Bounds()
-        endpoint = EvaluateEndpoint(cast("Any", None), truth, *parts)
+        endpoint = EvaluateEndpoint(cast("Any", None), always_fresh(), *parts)
         self.lane = TracedLane(self.tracer, memo, endpoint, counts, limit)
         self.lane.use([])
         queries = frozenset((b"",))
