@@ -61,7 +61,9 @@ class Freshness:
             self._held.on_change()
 
     def kept(self, snapshot: Snapshot, *, goes_back: bool) -> None:  # noqa: ARG002 - either way
-        self.confirm(snapshot.environment_id)
+        known = self._truth.version(snapshot.environment_id)
+        if known is None or not known.is_newer_than(snapshot.version):  # else more is to come
+            self.confirm(snapshot.environment_id)
 
     def dropped(self, environment_id: str, *, is_deleted: bool) -> None:  # noqa: ARG002 - either way
         self.confirm(environment_id)

@@ -78,6 +78,24 @@ def test_time_is_not_given_again_by_each_check() -> None:
     play(scene, patience=0.1)
 
 
+def test_what_came_is_not_yet_what_postgres_has() -> None:
+    async def scene(world: World) -> None:
+        await learn_of_one_that_does_not_come(world)
+        first, world.postgres.gate = world.postgres.gate, asyncio.Event()
+        await world.come_to(3)
+        world.check()
+        first.set()
+        await world.settle()
+        assert await world.served() == 2
+        assert marks(world) == said(0)
+        world.postgres.gate.set()
+        await world.settle()
+        assert await world.served() == 3
+        assert marks(world) == ()
+
+    play(scene)
+
+
 def test_one_that_cannot_be_prepared_is_never_there() -> None:
     def refuses(*_: object) -> None:
         raise RuntimeError("a fault of ours")
