@@ -317,7 +317,7 @@ class Provider:
             raise
         self._went_back.discard(environment_id)
         if isinstance(found, Snapshot):
-            self._truth.learn_one(environment_id, found.version)
+            self._truth.learn_one(environment_id, found.version, goes_back=goes_back)
             # Before the answers are made: other readers wait for it.
             self._filling.add(environment_id)
             self._start_background(self._fill_redis(found, turn, began, replace=goes_back))

@@ -69,9 +69,13 @@ class Truth:
             confirmed_at = self._clock() - max(0.0, seconds)
             self._verified_at = min(confirmed_at, self._verified_at or confirmed_at)
 
-    def learn_one(self, environment_id: str, version: Version) -> None:
-        """A load answered, between two checks."""
-        if self._state is not None:
+    def learn_one(self, environment_id: str, version: Version, *, goes_back: bool = False) -> None:
+        """A load answered, between two checks; maybe with what was true before the last one. Only
+        where that found that Postgres `goes_back`, so does this."""
+        if self._state is None:
+            return
+        known = self._state.versions.get(environment_id)
+        if goes_back or known is None or version.is_newer_than(known):
             versions = {**self._state.versions, environment_id: version}
             self._state = replace(self._state, epoch=version.epoch, versions=versions)
 
