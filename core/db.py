@@ -3,9 +3,10 @@
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -28,6 +29,7 @@ from core.errors import (
 from core.settings import Secret
 
 CONNECT_TIMEOUT_SECONDS = 5
+CANCEL_SECONDS = 0.3  # for a statement to end that Postgres was asked to cancel
 RV = TypeVar("RV")
 
 _KINDS: dict[str, type[FlagctlError]] = {
@@ -60,15 +62,28 @@ _CONFLICTS = {
 }
 
 
-class _Driver(psycopg.Connection[Any]):
+class Driver(psycopg.Connection[Any]):
     """A connection that gives up a server which accepted it and then says nothing more."""
 
     patience: float | None = None  # seconds for each answer; None waits for ever
+    ends_at: float | None = None  # for all answers, by the monotonic clock
 
     def wait(self, gen: PQGen[RV], *given: Any, **named: Any) -> RV:
-        if self.patience is None:
-            return super().wait(gen, *given, **named)
-        return super().wait(_within(self.patience, gen, self.pgconn), *given, **named)
+        if self.ends_at is not None:
+            gen = _watched(gen, self.pgconn, partial(self._is_over, self.ends_at))
+        elif self.patience is not None:
+            given_up_at = time.monotonic() + self.patience
+            gen = _watched(gen, self.pgconn, lambda: time.monotonic() >= given_up_at)
+        return super().wait(gen, *given, **named)
+
+    def _is_over(self, ends_at: float) -> bool:
+        """From then on it asks Postgres to cancel the statement, and waits a little for that: what
+        was only slow does not go on there, and the connection stays good."""
+        late = time.monotonic() - ends_at
+        if 0 <= late < CANCEL_SECONDS:
+            with suppress(psycopg.Error):
+                self.cancel_safe(timeout=CANCEL_SECONDS)
+        return late >= CANCEL_SECONDS
 
 
 class _InUtc(Loader):
@@ -85,28 +100,26 @@ class _InUtc(Loader):
         return moment.astimezone(UTC)
 
 
-def _within(seconds: float, gen: PQGen[RV], connection: PGconn) -> PQGen[RV]:
+def _watched(gen: PQGen[RV], connection: PGconn, is_over: Callable[[], bool]) -> PQGen[RV]:
     """`gen`, which psycopg asks ten times a second, also while nothing comes: whether it has taken
     too long. A thread for each statement would take three times as long as the statement.
 
     The one that was given up is cut, so that nobody waits for it again: a rollback would.
     """
+    began = time.monotonic()
     try:
         wish = next(gen)
+        while True:
+            ready = yield wish
+            if not ready and is_over():
+                cut(connection)
+                gen.close()
+                connection.finish()
+                seconds = time.monotonic() - began
+                raise psycopg.OperationalError(f"it did not answer within {seconds:.1f} s")
+            wish = gen.send(ready)
     except StopIteration as end:
         return cast("RV", end.value)
-    given_up_at = time.monotonic() + seconds
-    while True:
-        ready = yield wish
-        if not ready and time.monotonic() >= given_up_at:
-            cut(connection)
-            gen.close()
-            connection.finish()
-            raise psycopg.OperationalError(f"it did not answer within {seconds:g} s")
-        try:
-            wish = gen.send(ready)
-        except StopIteration as end:
-            return cast("RV", end.value)
 
 
 def cut(connection: PGconn) -> None:
@@ -124,14 +137,14 @@ def open_driver_connection(
     application_name: str,
     autocommit: bool = False,
     patience: float | None = None,
-) -> psycopg.Connection[Any]:
+) -> Driver:
     """A plain psycopg connection to the primary. Works through poolers in transaction mode.
 
     `patience`: seconds for each answer. A server that hangs keeps no statement time-out."""
     parts = parameters(url) | {"application_name": application_name}
     parts.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
     with translated():
-        connection = _Driver.connect(**parts, prepare_threshold=None, autocommit=autocommit)
+        connection = Driver.connect(**parts, prepare_threshold=None, autocommit=autocommit)
     connection.patience = patience
     set_json_dumps(json_text.render_for_postgres, connection)
     connection.adapters.register_loader("timestamptz", _InUtc)
