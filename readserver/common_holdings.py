@@ -8,6 +8,7 @@ of a dead one leaves the connections to the others until it holds what they hold
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from typing import Final
 
 from core.snapshot.document import Snapshot
@@ -22,6 +23,9 @@ from readserver.truth import Truth
 _LOOK_SECONDS: Final = 0.1  # whether others are still there
 # For what another holds, while Postgres answers: what is left is then loaded when it is asked for.
 _PATIENCE_SECONDS: Final = 10.0
+_AGAIN_SECONDS: Final = 2.0  # until it is looked for what is missing, though nobody said so
+_AFTER_FAILURE_SECONDS: Final = 30.0  # while Postgres answers; that it is back is tried at once
+_TELL_SECONDS: Final = 0.02  # so many become one message
 _log = logging.getLogger(__name__)
 
 
@@ -37,65 +41,96 @@ class CommonHoldings:
         self._truth = truth
         self._peers = peers
         self._most = most
-        self._own: set[str] = set()
-        self._is_open = False
+        self._open = asyncio.Event()
+        self._telling: asyncio.TimerHandle | None = None
         self._heard = asyncio.Event()
+        self._failed_at: dict[str, float] = {}  # while Postgres answered
 
     def hear(self) -> None:
         """Another worker holds something new."""
         self._heard.set()
 
     async def run(self) -> None:
+        """Looks again now and then, too: whatever was not heard or not loaded comes in the end."""
+        await self._open.wait()
         while True:
-            await self._heard.wait()
             self._heard.clear()
             await self._bring()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_AGAIN_SECONDS):
+                    await self._heard.wait()
 
     async def opened(self) -> None:
         """Wait until requests may come here. Without others, who answer meanwhile, that is now."""
-        bringing = asyncio.create_task(self._bring())
+        bringing = asyncio.create_task(self._bring_all())
+        ends_at = time.monotonic() + _PATIENCE_SECONDS
         try:
             while not bringing.done() and self._peers.held_by_others():
+                if self._truth.is_stale:
+                    ends_at = time.monotonic() + _PATIENCE_SECONDS  # once it is back
+                elif time.monotonic() > ends_at:
+                    break
                 await asyncio.wait([bringing], timeout=_LOOK_SECONDS)
         finally:
             await stop([bringing])
-        self._is_open = True
-        self._own = {snapshot.environment_id for snapshot in self._held}
-        self._peers.hold(self._own)
+        self._open.set()
+        self._tell()
 
-    async def _bring(self) -> None:
-        """All that others hold, one after the other. While Postgres is away, until it is there."""
+    async def _bring_all(self) -> None:
+        """Again and again while Postgres is away."""
         backoff = Backoff()
+        await self._truth.first_word()
         while True:
-            is_left, ends_at = False, time.monotonic() + _PATIENCE_SECONDS
-            for environment_id in self._missing():
-                is_left |= not await self._has_brought(environment_id)
-                if not self._truth.is_stale and time.monotonic() > ends_at:
-                    return
-            if not is_left:
+            was_stale = self._truth.is_stale
+            await self._bring()
+            if not (was_stale or self._truth.is_stale) or not self._lacks_any():
                 return
             if backoff.is_first:
                 _log.warning("what other workers hold cannot be loaded: Postgres is away")
             await backoff.wait()
 
-    def _missing(self) -> list[str]:
-        others = self._peers.held_by_others()
-        missing = [id_ for id_ in others if self._held.version(id_) is None]
-        return missing[: max(0, self._most - len(self._held))]
+    def _lacks_any(self) -> bool:
+        return any(self._held.version(id_) is None for id_ in self._peers.held_by_others())
 
-    async def _has_brought(self, environment_id: str) -> bool:
-        """Whether there is nothing left to try. A fault shows itself to whoever asks for it."""
+    async def _bring(self) -> None:
+        """What others hold, one after the other, each once."""
+        for environment_id in self._peers.held_by_others():
+            if self._is_missing(environment_id) and len(self._held) < self._most:
+                await self._bring_one(environment_id)
+
+    def _is_missing(self, environment_id: str) -> bool:
+        """What Postgres did not list is either deleted, or will be in the next check."""
+        failed_at = self._failed_at.get(environment_id, float("-inf"))
+        return (
+            self._held.version(environment_id) is None
+            and (self._truth.has(environment_id) or self._provider.can_recall)
+            and time.monotonic() - failed_at > _AFTER_FAILURE_SECONDS
+        )
+
+    async def _bring_one(self, environment_id: str) -> None:
+        """A fault shows itself to whoever asks for it."""
         finding = self._provider.find(environment_id)
         (found,) = await asyncio.gather(finding, return_exceptions=True)
-        return not (isinstance(found, BaseException) and self._truth.is_stale)
+        if not isinstance(found, BaseException):
+            self._failed_at.pop(environment_id, None)
+            self._held.nobody_asked_for(environment_id)
+        elif not self._truth.is_stale:
+            self._failed_at[environment_id] = time.monotonic()
 
     def kept(self, snapshot: Snapshot, *, goes_back: bool) -> None:  # noqa: ARG002 - either way
-        if self._is_open and snapshot.environment_id not in self._own:
-            self._own.add(snapshot.environment_id)
-            self._peers.hold(self._own)
-            self._peers.tell(Holding())
+        self._tell_soon()
 
     def dropped(self, environment_id: str, *, is_deleted: bool) -> None:  # noqa: ARG002 - either way
-        if environment_id in self._own:
-            self._own.discard(environment_id)
-            self._peers.hold(self._own)
+        self._failed_at.pop(environment_id, None)
+        self._tell_soon()
+
+    def _tell_soon(self) -> None:
+        if self._open.is_set() and self._telling is None:
+            loop = asyncio.get_running_loop()
+            self._telling = loop.call_later(_TELL_SECONDS, self._tell)
+
+    def _tell(self) -> None:
+        """Of all that is held here, if that is not what was told last."""
+        self._telling = None
+        if self._peers.hold({snapshot.environment_id for snapshot in self._held}):
+            self._peers.tell(Holding())

@@ -6,6 +6,7 @@ its answers at once with it. What changes with time alone is followed too (timed
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -48,7 +49,7 @@ class Held:
         self._now = now
         self._most = most
         self._is_followed = is_followed
-        self._prepared: dict[str, Prepared] = {}  # the one asked for last is last
+        self._prepared = OrderedDict[str, Prepared]()  # the one asked for last is last
         self._confirmed_at: dict[str, float] = {}  # when Postgres had what is held
         # Threads of their own: what else is done beside the loop holds up no change, nor do timed
         # ones, of which many can come at once. Two, so that a large environment does not hold up
@@ -77,9 +78,14 @@ class Held:
 
     def asked_for(self, environment_id: str) -> Prepared | None:
         """The same, for somebody who asked: it is let go after those that nobody asks for."""
-        if held := self._prepared.pop(environment_id, None):
-            self._prepared[environment_id] = held
+        if held := self._prepared.get(environment_id):
+            self._prepared.move_to_end(environment_id)
         return held
+
+    def nobody_asked_for(self, environment_id: str) -> None:
+        """It is let go before what somebody asked for."""
+        if environment_id in self._prepared:
+            self._prepared.move_to_end(environment_id, last=False)
 
     def ages(self, otherwise: float) -> Iterator[tuple[Snapshot, float]]:
         """Every snapshot, and for how many seconds Postgres has not confirmed it; `otherwise` where

@@ -6,6 +6,7 @@ when the leader falls silent.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
@@ -36,6 +37,9 @@ _MOST_AT_ONCE: Final = 64  # messages; then requests have their turn
 _LATE_SECONDS: Final = PATIENCE_SECONDS
 _NEXT_SECONDS: Final = 0.1  # and so much later the one after that
 _REDIS_EVERY_SECONDS: Final = 0.9
+# Of a worker that hangs, before nobody reckons with what it holds. A dead one is buried at once.
+_LONGEST_SILENCE_SECONDS: Final = 5.0
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +106,13 @@ class Peers:
         """Tell all others what a check found. False when it is too much: each asks itself then."""
         return True
 
-    def hold(self, environment_ids: Collection[str]) -> None:
-        """Say that requests are answered here, and which environments are held for them."""
+    def hold(self, environment_ids: Collection[str]) -> bool:  # noqa: ARG002 - nobody listens
+        """Say that requests are answered here, and which environments are held for them. Whether
+        that is more, or others, than was said before."""
+        return False
 
     def held_by_others(self) -> set[str]:
-        """The environments that others hold who live and answer requests."""
+        """The environments that others hold who answer requests, and were not silent for long."""
         return set()
 
 
@@ -141,6 +147,7 @@ class Member(Peers):
         self._worker = worker
         self._leads = {True: asyncio.Event(), False: asyncio.Event()}
         self._redis: tuple[bool, float] = (False, float("-inf"))  # what the others were told, when
+        self._held = set[str]()  # what the others were told
 
     @property
     def leads(self) -> bool:
@@ -158,6 +165,7 @@ class Member(Peers):
     @asynccontextmanager
     async def joined(self, hearing: Hearing) -> AsyncIterator[None]:
         loop, file = asyncio.get_running_loop(), self._host.mailboxes.file(self._worker)
+        self._held.clear()
         self._host.holdings.write(self._worker, b"")
         self._signs.join(self._worker)
         self._catch_up(hearing)
@@ -204,15 +212,18 @@ class Member(Peers):
         self.tell(Checked(self._worker))
         return fits
 
-    def hold(self, environment_ids: Collection[str]) -> None:
-        said = " ".join(environment_ids).encode()
-        if not self._host.holdings.write(
-            self._worker, said
-        ):  # more than fit: as if there were none
-            self._host.holdings.write(self._worker, b"")
+    def hold(self, environment_ids: Collection[str]) -> bool:
+        held, before = set(environment_ids), self._held
+        if held != before:
+            self._held = held
+            if not self._host.holdings.write(self._worker, " ".join(held).encode()):
+                _log.warning("there are more environments than the board for other workers takes")
+                self._host.holdings.write(self._worker, b"")
+        return not held <= before
 
     def held_by_others(self) -> set[str]:
-        others = [worker for worker in self._signs.order() if worker != self._worker]
+        living = self._signs.order(_LONGEST_SILENCE_SECONDS)
+        others = [worker for worker in living if worker != self._worker]
         said = (self._host.holdings.read(worker) or b"" for worker in others)
         return {environment_id for ids in said for environment_id in ids.decode().split()}
 

@@ -58,9 +58,9 @@ class Signs:
         for number in _Number:
             self._write(worker, number, _NEVER)
 
-    def order(self) -> list[int]:
-        """Those that live. The first leads."""
-        living = filter(self._lives, self._workers)
+    def order(self, patience: float = PATIENCE_SECONDS) -> list[int]:
+        """Those that were not silent for longer. The first leads."""
+        living = (worker for worker in self._workers if self._lives(worker, patience))
         return sorted(living, key=lambda worker: (self._read(worker, _Number.SINCE), worker))
 
     def begin_check(self, worker: int) -> bool:
@@ -85,7 +85,7 @@ class Signs:
         self._write(worker, _Number.UNKNOWN, now)
         return True
 
-    def _lives(self, worker: int, patience: float = PATIENCE_SECONDS) -> bool:
+    def _lives(self, worker: int, patience: float) -> bool:
         return self._clock() - self._read(worker, _Number.BEAT) <= patience
 
     def _is_checked_beside(self, worker: int) -> bool:

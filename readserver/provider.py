@@ -312,8 +312,7 @@ class Provider:
             found = await self._postgres.refresh(environment_id, unless=held)
         except UnavailableError:
             self._start_background(turn.end())
-            self.lost()
-            self._ask_for_check()
+            self._ask_for_check()  # which says whether Postgres is away, or only this does not come
             raise
         self._went_back.discard(environment_id)
         if isinstance(found, Snapshot):
