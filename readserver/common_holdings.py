@@ -8,6 +8,7 @@ of a dead one leaves the connections to the others until it holds what they hold
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
@@ -83,29 +84,29 @@ class CommonHoldings:
         while True:
             was_stale = self._truth.is_stale
             await self._bring()
-            if not (was_stale or self._truth.is_stale) or not self._lacks_any():
+            if not (was_stale or self._truth.is_stale) or not any(self._missing()):
                 return
             if backoff.is_first:
                 _log.warning("what other workers hold cannot be loaded: Postgres is away")
             await backoff.wait()
 
-    def _lacks_any(self) -> bool:
-        return any(self._held.version(id_) is None for id_ in self._peers.held_by_others())
-
     async def _bring(self) -> None:
         """What others hold, one after the other, each once."""
-        for environment_id in self._peers.held_by_others():
-            if self._is_missing(environment_id) and len(self._held) < self._most:
+        for environment_id in self._missing():
+            if self._may_be_there(environment_id):
                 await self._bring_one(environment_id)
 
-    def _is_missing(self, environment_id: str) -> bool:
+    def _missing(self) -> Iterator[str]:
+        """As far as there is room, whenever the next is taken."""
+        for environment_id in self._peers.held_by_others():
+            if self._held.version(environment_id) is None and len(self._held) < self._most:
+                yield environment_id
+
+    def _may_be_there(self, environment_id: str) -> bool:
         """What Postgres did not list is either deleted, or will be in the next check."""
         failed_at = self._failed_at.get(environment_id, float("-inf"))
-        return (
-            self._held.version(environment_id) is None
-            and (self._truth.has(environment_id) or self._provider.can_recall)
-            and time.monotonic() - failed_at > _AFTER_FAILURE_SECONDS
-        )
+        is_known = self._truth.has(environment_id) or self._provider.can_recall
+        return is_known and time.monotonic() - failed_at > _AFTER_FAILURE_SECONDS
 
     async def _bring_one(self, environment_id: str) -> None:
         """A fault shows itself to whoever asks for it."""

@@ -147,7 +147,7 @@ class Member(Peers):
         self._worker = worker
         self._leads = {True: asyncio.Event(), False: asyncio.Event()}
         self._redis: tuple[bool, float] = (False, float("-inf"))  # what the others were told, when
-        self._held = set[str]()  # what the others were told
+        self._holding = set[str]()  # what the others were told
 
     @property
     def leads(self) -> bool:
@@ -165,7 +165,7 @@ class Member(Peers):
     @asynccontextmanager
     async def joined(self, hearing: Hearing) -> AsyncIterator[None]:
         loop, file = asyncio.get_running_loop(), self._host.mailboxes.file(self._worker)
-        self._held.clear()
+        self._holding.clear()
         self._host.holdings.write(self._worker, b"")
         self._signs.join(self._worker)
         self._catch_up(hearing)
@@ -213,9 +213,9 @@ class Member(Peers):
         return fits
 
     def hold(self, environment_ids: Collection[str]) -> bool:
-        held, before = set(environment_ids), self._held
+        held, before = set(environment_ids), self._holding
         if held != before:
-            self._held = held
+            self._holding = held
             if not self._host.holdings.write(self._worker, " ".join(held).encode()):
                 _log.warning("there are more environments than the board for other workers takes")
                 self._host.holdings.write(self._worker, b"")

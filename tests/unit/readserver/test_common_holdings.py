@@ -252,6 +252,20 @@ async def add(worker: Worker, environment_id: str) -> None:
     worker.world.held.put(other, await worker.world.held.prepare(other), at=0.0)
 
 
+def test_who_has_no_room_waits_for_nothing() -> None:
+    async def scene(host: Host) -> None:
+        async with joined(host, 0) as first, joined(host, 1, most=1) as second:
+            await first.common.opened()
+            await first.world.get()
+            await until(second.member.held_by_others)
+            await add(second, "b" * 16)
+            second.world.provider.lost()
+            await second.common.opened()
+            assert not second.holds
+
+    run(scene)
+
+
 def test_one_that_hangs_for_a_while_is_waited_for() -> None:
     with closing(Host(2)) as host:
         host.signs = Signs(2, lambda: now)
