@@ -19,6 +19,9 @@ from readserver.protocol import BoundedProtocol
 
 _GRACE_SECONDS: Final = 10
 _TICK_SECONDS: Final = 1.0
+# Of each listening socket the loop takes one connection, then all that were taken have their turn:
+# of many that come at once, the last waits as the square of their number. So there are several.
+_TAKEN_AT_ONCE: Final = 8
 _KEEP_ALIVE_SECONDS: Final = 75  # longer than the idle time of common load balancers
 _log = logging.getLogger(__name__)
 
@@ -121,6 +124,10 @@ class Listener:
     bound: socket.socket
     protocol: type[BoundedProtocol]
 
+    def sockets(self) -> list[socket.socket]:
+        """The same one again and again; whoever serves closes them."""
+        return [self.bound, *(self.bound.dup() for _ in range(1, _TAKEN_AT_ONCE))]
+
 
 def _server(listener: Listener) -> _Server:
     return _Server(
@@ -157,7 +164,7 @@ async def serve(listeners: list[Listener], *, on_stop: Callable[[], None]) -> No
     _log.info("listening", extra={"listen": addresses[0], "admin_listen": addresses[-1]})
     await asyncio.gather(
         *(
-            server.serve(sockets=[listener.bound])
+            server.serve(sockets=listener.sockets())
             for server, listener in zip(servers, listeners, strict=True)
         )
     )

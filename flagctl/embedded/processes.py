@@ -95,7 +95,7 @@ def spawn(
     identity = f"{account.uid}:{account.gid}" if account else "-"
     loader = {name: os.environ[name] for name in _LOADER_VARIABLES if name in os.environ}
     unset = ",".join(loader.keys() - env.keys()) or "-"
-    launcher = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid())]
+    launcher = [str(Path(sys.executable).absolute()), "-I", "-S", launch.__file__, str(os.getpid())]
     program = shutil.which(argv[0], path=env.get("PATH")) or argv[0]
     command = [*launcher, str(int(stop_signal)), identity, unset, program, *argv[1:]]
 
