@@ -115,8 +115,14 @@ class CommonHoldings:
         if not isinstance(found, BaseException):
             self._failed_at.pop(environment_id, None)
             self._held.nobody_asked_for(environment_id)
-        elif not self._truth.is_stale:
+        elif not await self._is_postgres_away(time.monotonic()):
             self._failed_at[environment_id] = time.monotonic()
+
+    async def _is_postgres_away(self, since: float) -> bool:
+        """By a check that was asked later: that a load failed does not say why."""
+        while not self._truth.is_stale and self._truth.age_seconds >= time.monotonic() - since:
+            await asyncio.sleep(_LOOK_SECONDS)
+        return self._truth.is_stale
 
     def kept(self, snapshot: Snapshot, *, goes_back: bool) -> None:  # noqa: ARG002 - either way
         self._tell_soon()

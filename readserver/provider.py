@@ -1,4 +1,5 @@
-"""Composes the stores: memory, then Redis, then Postgres. The place to read about staleness.
+"""Composes the stores: memory, then Redis, then Postgres. The place to read about what is
+held; how answers say that they may be old is in freshness.py.
 
 - A snapshot that is held (held.py) answers without any I/O.
 - A miss, a message and a check that finds something newer all start one flight for the

@@ -89,9 +89,7 @@ def test_none_is_let_go_for_what_only_others_are_asked_for() -> None:
         async with joined(host, 0) as first, joined(host, 1, most=1) as second:
             other = snapshot(1, environment_id="b" * 16)
             second.world.held.put(other, await second.world.held.prepare(other), at=0.0)
-            await first.common.opened()
-            await first.world.get()
-            await until(second.member.held_by_others)
+            await hold_in(first, second)
             await second.common.opened()
             await second.world.settle()
             assert [held.environment_id for held in second.world.held] == ["b" * 16]
@@ -102,9 +100,7 @@ def test_none_is_let_go_for_what_only_others_are_asked_for() -> None:
 def test_who_comes_while_the_stores_are_away_leaves_requests_to_the_others() -> None:
     async def scene(host: Host) -> None:
         async with joined(host, 0) as first, joined(host, 1) as second, joined(host, 2) as third:
-            await first.common.opened()
-            await first.world.get()
-            await until(second.member.held_by_others)
+            await hold_in(first, second)
             opening = []
             for cold in (second, third):
                 cold.world.postgres.is_up = False
@@ -140,9 +136,7 @@ def test_two_that_hold_nothing_do_not_wait_for_each_other() -> None:
 def test_a_fault_of_one_environment_is_not_waited_for() -> None:
     async def scene(host: Host) -> None:
         async with joined(host, 0) as first, joined(host, 1) as second:
-            await first.common.opened()
-            await first.world.get()
-            await until(second.member.held_by_others)
+            await hold_in(first, second)
 
             def fail(*_: object) -> None:
                 raise ZeroDivisionError
@@ -161,9 +155,7 @@ def test_a_load_that_hangs_is_not_waited_for_longer_than_the_others(
 
     async def scene(host: Host) -> None:
         async with joined(host, 0) as first, joined(host, 1) as second:
-            await first.common.opened()
-            await first.world.get()
-            await until(second.member.held_by_others)
+            await hold_in(first, second)
             second.world.postgres.gate.clear()
             second.world.redis.holder = "a third one, who is slow"
             opening = asyncio.create_task(second.common.opened())
@@ -178,6 +170,32 @@ def test_a_load_that_hangs_is_not_waited_for_longer_than_the_others(
     run(scene)
 
 
+def test_postgres_goes_away_before_a_check_says_so() -> None:
+    async def scene(host: Host) -> None:
+        async with joined(host, 0) as first, joined(host, 1) as second:
+            await hold_in(first, second)
+            second.world.check(asked_at=0.0)  # long ago
+            second.world.postgres.is_up = False
+            opening = asyncio.create_task(second.common.opened())
+            await until(lambda: second.world.postgres.asked)
+            second.world.provider.lost()
+            await asyncio.wait([opening], timeout=0.3)
+            assert not opening.done(), "it would answer 503 beside one that holds it"
+            second.world.postgres.is_up = True
+            second.world.check()
+            await opening
+            assert second.holds
+
+    run(scene)
+
+
+async def hold_in(first: Worker, second: Worker) -> None:
+    """What the first is asked for, the second sees."""
+    await first.common.opened()
+    await first.world.get()
+    await until(second.member.held_by_others)
+
+
 def test_what_could_not_be_loaded_is_not_tried_all_the_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -185,9 +203,7 @@ def test_what_could_not_be_loaded_is_not_tried_all_the_time(
 
     async def scene(host: Host) -> None:
         async with joined(host, 0) as first, joined(host, 1) as second:
-            await first.common.opened()
-            await first.world.get()
-            await until(second.member.held_by_others)
+            await hold_in(first, second)
             second.world.postgres.is_up = False  # to loads, while checks are answered
             await second.common.opened()
             await asyncio.sleep(0.2)
@@ -255,9 +271,7 @@ async def add(worker: Worker, environment_id: str) -> None:
 def test_who_has_no_room_waits_for_nothing() -> None:
     async def scene(host: Host) -> None:
         async with joined(host, 0) as first, joined(host, 1, most=1) as second:
-            await first.common.opened()
-            await first.world.get()
-            await until(second.member.held_by_others)
+            await hold_in(first, second)
             await add(second, "b" * 16)
             second.world.provider.lost()
             await second.common.opened()
